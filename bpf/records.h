@@ -1,0 +1,324 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR LGPL-2.1-or-later */
+/*
+ * The contract between the programs in the kernel and the loader: every record that crosses the
+ * boundary. Both sides include this file and nothing else of each other's.
+ *
+ * A snapshot is a byte stream of records read from a BPF iterator. Each record starts with
+ * struct rec_head; its `len` is the whole record's length in bytes, a multiple of 8, and its
+ * variable tail, where it has one, follows the fixed part.
+ *
+ * Rules: fixed-width members, natural alignment with explicit padding, sizes asserted. Members
+ * named *_id hold the address of a kernel object, an identity that is good for comparing within
+ * one snapshot; it is a kernel secret and never leaves the loader's caller (no image, no output).
+ *
+ * Needs: uint8_t ... uint64_t-like types named __u8 ... __u64 and __s32, __s64 (vmlinux.h or
+ * linux/types.h), included before this file.
+ */
+#ifndef EBPF_CKPT_RECORDS_H
+#define EBPF_CKPT_RECORDS_H
+
+/* Raised with every change of a record or a program; a pinned set of another value is replaced. */
+#define REC_ABI_VERSION 1
+
+enum rec_type {
+	REC_NONE = 0,
+	REC_TASK = 1,	 /* iter/task: one per thread */
+	REC_PROCESS = 2, /* iter/task: one per thread group, after its leader's REC_TASK */
+	REC_SIGHAND = 3, /* iter/task: one per thread group */
+	REC_MM = 4,	 /* iter/task: one per thread group that has an mm */
+	REC_TIMER = 5,	 /* iter/task: one per POSIX timer of the thread group */
+	REC_VMA = 6,	 /* iter/task_vma: one per memory area */
+	REC_FILE = 7,	 /* iter/task_file: one per descriptor */
+	REC_GROUPS = 8,	 /* iter/task: supplementary groups of a thread, where it has any */
+	REC_PATH = 9,	 /* iter/task: exe, cwd, root of the thread group */
+	REC_TYPE_NR
+};
+
+struct rec_head {
+	__u16 type; /* enum rec_type */
+	__u16 flags;
+	__u32 len; /* bytes of the whole record, multiple of 8 */
+};
+
+/* rec_head.flags: some part of the record could not be read or was cut; the reader decides. */
+#define REC_F_TRUNCATED 0x1
+
+#define REC_COMM_LEN	 16
+#define REC_CPUS_U64	 16 /* affinity: up to 1024 CPUs */
+#define REC_PATH_MAX	 4096
+#define REC_AUXV_U64	 64 /* kernel: AT_VECTOR_SIZE, 2 * (22 + 20 + 1) at the most; used part */
+#define REC_NSIG	 64
+#define REC_NLIMITS	 16
+#define REC_GROUPS_MAX	 8192
+#define REC_FSTYPE_LEN	 16
+#define REC_DNAME_LEN	 64
+#define REC_ANON_NAME_LEN 80
+
+/* What a task in a blocking call will do when the call is restarted (task->restart_block.fn). */
+enum rec_restart {
+	REC_RESTART_NONE = 0,
+	REC_RESTART_NANOSLEEP = 1,	/* hrtimer_nanosleep_restart */
+	REC_RESTART_FUTEX = 2,		/* futex_wait_restart */
+	REC_RESTART_POLL = 3,		/* do_restart_poll */
+	REC_RESTART_POSIX_CPU = 4,	/* posix_cpu_nsleep_restart */
+	REC_RESTART_ALARM = 5,		/* alarm_timer_nsleep_restart */
+	REC_RESTART_UNKNOWN = 6,
+};
+
+/*
+ * The restart block. The kernel does not say by name which function it holds; the program tells
+ * the calls apart by the system call number in `orig_ax` of the saved user registers and by the
+ * block's own type field. Times are absolute on the call's clock, in nanoseconds.
+ */
+struct rec_restart_block {
+	__u32 kind;	/* enum rec_restart, from orig_ax */
+	__u32 clockid;	/* nanosleep: the clock; poll: CLOCK_MONOTONIC */
+	__u64 expires_ns; /* nanosleep, futex, poll: absolute expiry; 0: none */
+	__u64 rmtp;	/* nanosleep: user address for the remaining time; else 0 */
+	__u64 uaddr;	/* futex: address; poll: array of pollfd */
+	__u32 val;	/* futex: expected value; poll: number of entries */
+	__u32 bitset;	/* futex */
+	__u32 flags;	/* futex: kernel FLAGS_*; nanosleep: enum timespec_type; poll: has_timeout */
+	__u32 pad;
+};
+
+struct rec_cred {
+	__u32 uid, euid, suid, fsuid;
+	__u32 gid, egid, sgid, fsgid;
+	__u64 cap_inheritable, cap_permitted, cap_effective, cap_bset, cap_ambient;
+	__u32 securebits;
+	__u32 ngroups; /* the groups follow in REC_GROUPS */
+	__u64 user_ns_id;
+	__u32 user_ns_inum;
+	__u32 pad;
+};
+
+/* One per thread. Source: struct task_struct, unless said otherwise. */
+struct rec_task {
+	struct rec_head head;
+	__s32 tid, tgid; /* in the initial pid namespace's numbering of the reader */
+	__s32 vtid, vtgid; /* innermost pid namespace */
+	__s32 ppid;	 /* tgid of real_parent */
+	__s32 tracer_tgid; /* tgid of the ptracer; 0: not traced */
+	__u64 start_boottime_ns;
+	__u32 state;	 /* __state */
+	__s32 exit_state; /* 0 alive, 16 dead, 32 zombie */
+	__s32 exit_code;
+	__s32 exit_signal;
+	__u32 pf_flags;	 /* PF_* */
+	__u32 jobctl;
+	__u64 mm_id, files_id, fs_id, sighand_id, signal_id, nsproxy_id, sysvsem_id, io_uring_id;
+	__u64 blocked, saved_sigmask, pending; /* bit n-1 is signal n */
+	__u64 sas_sp, sas_size;
+	__u32 sas_flags;
+	__s32 pdeath_signal;
+	__u64 clear_child_tid, set_child_tid;
+	__u64 robust_list, robust_list_len; /* len: sizeof(struct robust_list_head) or 0 */
+	__u64 rseq;
+	__u32 rseq_len, rseq_sig;
+	__u64 fsbase, gsbase;
+	__u32 policy; /* SCHED_* */
+	__s32 nice;
+	__u32 rt_priority;
+	__u32 reset_on_fork; /* sched_reset_on_fork */
+	__u64 dl_runtime, dl_deadline, dl_period, dl_flags; /* SCHED_DEADLINE, ns */
+	__u64 timer_slack_ns, default_timer_slack_ns;
+	__u32 nr_cpus_allowed;
+	__u32 ioprio; /* io_context->ioprio; 0: none */
+	__u64 cpus_mask[REC_CPUS_U64]; /* user's mask, or cpus_mask */
+	__u32 personality;
+	__u32 no_new_privs;
+	__u32 seccomp_mode, seccomp_filters;
+	__u32 io_bitmap; /* 1: the task has an I/O permission bitmap */
+	__u32 iopl;
+	__u32 has_mempolicy;
+	__u32 tif_nocpuid; /* arch_prctl(ARCH_CPUID) faulting on; also TSC disabled: bit 1 */
+	__u32 pid_ns_inum, pid_ns_level;
+	__u32 uts_ns_inum, ipc_ns_inum, mnt_ns_inum, net_ns_inum, time_ns_inum, cgroup_ns_inum;
+	__u64 utime_ns, stime_ns;
+	__u64 syscall_nr; /* orig_ax of the user registers while in a call, else ~0 */
+	struct rec_restart_block restart;
+	struct rec_cred cred;
+	char comm[REC_COMM_LEN];
+};
+
+struct rec_itimer {
+	__u64 value_ns;	   /* time left; 0: not armed */
+	__u64 interval_ns;
+};
+
+/* One per thread group. Source: struct signal_struct. */
+struct rec_process {
+	struct rec_head head;
+	__s32 tgid;
+	__s32 ppid;
+	__s32 pgid, sid; /* reader's pid namespace */
+	__u32 n_threads;
+	__u32 is_session_leader;
+	__u32 has_child_subreaper, is_child_subreaper;
+	__s32 oom_score_adj, oom_score_adj_min;
+	__u64 shared_pending;
+	__u64 rlim_cur[REC_NLIMITS], rlim_max[REC_NLIMITS];
+	struct rec_itimer it_real, it_virt, it_prof;
+	__u64 cutime_ns, cstime_ns;
+	__u64 utime_ns, stime_ns;
+	__u32 tty_major, tty_minor; /* controlling terminal's device; 0,0: none */
+	__s32 tty_fg_pgid;	    /* foreground process group; 0: none */
+	__s32 group_exit_code;
+	__u32 signal_flags; /* SIGNAL_* */
+	__u32 next_posix_timer_id;
+	__u32 umask; /* of the leader's fs_struct */
+	__u32 n_children;
+	__u64 cgroup_id; /* id of the cgroup in the default hierarchy */
+};
+
+struct rec_sigaction {
+	__u64 handler, flags, restorer, mask;
+};
+
+/* One per thread group; action[n-1] is signal n's. */
+struct rec_sighand {
+	struct rec_head head;
+	__s32 tgid;
+	__u32 pad;
+	struct rec_sigaction action[REC_NSIG];
+};
+
+/* One per thread group. Source: struct mm_struct. */
+struct rec_mm {
+	struct rec_head head;
+	__s32 tgid;
+	__u32 n_vmas; /* map_count */
+	__u64 start_code, end_code, start_data, end_data, start_brk, brk, start_stack;
+	__u64 arg_start, arg_end, env_start, env_end;
+	__u64 vdso; /* address of the vdso text; 0: none */
+	__u64 def_flags; /* vm_flags of new areas: VM_LOCKED after mlockall(MCL_FUTURE) */
+	__u64 mm_flags;	 /* MMF_*: dumpable in bits 0-1, core filter from bit 2 on */
+	__u64 total_vm_pages, locked_vm_pages, data_vm_pages, rss_anon_pages, rss_file_pages,
+		rss_shmem_pages, swap_pages;
+	__u32 membarrier_state;
+	__u32 n_users; /* mm_users */
+	__u64 auxv[REC_AUXV_U64];
+	__u32 ioctx_table; /* 1: legacy AIO contexts exist */
+	__u32 pad;
+};
+
+/* One per POSIX timer. Source: struct k_itimer. */
+struct rec_timer {
+	struct rec_head head;
+	__s32 tgid;
+	__s32 id;
+	__s32 clockid;
+	__s32 notify; /* SIGEV_* with SIGEV_THREAD_ID */
+	__s32 signo;
+	__s32 notify_tid; /* SIGEV_THREAD_ID: target */
+	__u64 sigval;
+	__u64 interval_ns;
+	__u64 value_ns; /* time left; 0: not armed (CPU clocks: left on that clock) */
+	__s32 overrun, overrun_last;
+	__u32 sigqueued; /* 1: its signal is queued */
+	__u32 pad;
+};
+
+/* What an open file refers to; part of REC_VMA (when backed) and REC_FILE. */
+struct rec_inode {
+	__u64 file_id;	/* struct file */
+	__u64 inode_id; /* struct inode */
+	__u64 ino;
+	__u64 size;
+	__u64 mtime_ns, ctime_ns;
+	__u32 dev_major, dev_minor;   /* of the superblock, as st_dev shows */
+	__u32 rdev_major, rdev_minor; /* device files */
+	__u32 mode;		      /* S_IFMT | permissions */
+	__u32 nlink;
+	__u32 uid, gid;
+	__u64 sb_magic;
+	__u32 f_flags; /* O_*, without O_CLOEXEC */
+	__u32 f_mode;  /* FMODE_* */
+	__u32 unhashed; /* 1: the dentry is no longer in its directory (unlinked) */
+	__u32 path_len; /* bytes of the path that follows the record, without its NUL; 0: none */
+	char fstype[REC_FSTYPE_LEN];
+	char dname[REC_DNAME_LEN]; /* the dentry's own name: tells anonymous inodes apart */
+};
+
+/* One per memory area, in address order. A path may follow (path_len, NUL, padding). */
+struct rec_vma {
+	struct rec_head head;
+	__s32 tgid;
+	__u32 has_file; /* inode is valid */
+	__u64 start, end;
+	__u64 vm_flags;
+	__u64 pgoff_bytes;
+	__u32 has_anon_vma;
+	__u32 special; /* enum rec_vma_special */
+	__u32 has_mempolicy;
+	__u32 uffd_registered;
+	char anon_name[REC_ANON_NAME_LEN]; /* PR_SET_VMA_ANON_NAME, or the special mapping's name */
+	struct rec_inode inode;
+};
+
+enum rec_vma_special {
+	REC_VMA_ORDINARY = 0,
+	REC_VMA_SPECIAL = 1, /* a special mapping; anon_name holds its name: [vdso], [vvar], ... */
+};
+
+/* One per descriptor. A path follows. */
+struct rec_file {
+	struct rec_head head;
+	__s32 tgid;
+	__s32 fd;
+	__u32 cloexec;
+	__u32 has_locks; /* bit 0 flock, 1 posix, 2 lease on the inode's lock context */
+	__u64 files_id;
+	__u64 pos;
+	__s32 fown_pid;	    /* F_SETOWN: pid or pgid in the reader's namespace; 0: none */
+	__u32 fown_pid_type; /* 0 thread, 1 process, 2 process group (kernel's enum pid_type) */
+	__u32 fown_uid, fown_euid;
+	__s32 fown_signum; /* F_SETSIG */
+	__u32 pipe_id_lo;  /* low bits of the pipe's ring usage: buffers in use */
+	__u64 pipe_id;	   /* struct pipe_inode_info; 0: not a pipe */
+	__u32 pipe_ring_size; /* buffers */
+	__u32 pipe_bytes;     /* bytes queued */
+	__u32 pipe_readers, pipe_writers;
+	__u64 sock_id; /* struct sock; 0: not a socket */
+	__u16 sk_family, sk_type, sk_protocol, sk_state;
+	__u32 sk_src4, sk_dst4;	  /* IPv4, network order */
+	__u16 sk_sport, sk_dport; /* host order */
+	__u32 tty_index;
+	__u32 tty_major, tty_minor;
+	__s32 tty_session; /* sid whose controlling terminal this is; 0: none */
+	__s32 tty_fg_pgid;
+	struct rec_inode inode;
+};
+
+struct rec_groups {
+	struct rec_head head;
+	__s32 tid;
+	__u32 n;
+	__u32 gid[]; /* n, padded to 8 bytes */
+};
+
+enum rec_path_what { REC_PATH_EXE = 1, REC_PATH_CWD = 2, REC_PATH_ROOT = 3 };
+
+/* Paths of the thread group; the path follows. */
+struct rec_path {
+	struct rec_head head;
+	__s32 tgid;
+	__u32 what; /* enum rec_path_what */
+	struct rec_inode inode; /* file_id only for the executable */
+};
+
+_Static_assert(sizeof(struct rec_head) == 8, "rec_head");
+_Static_assert(sizeof(struct rec_restart_block) == 48, "rec_restart_block");
+_Static_assert(sizeof(struct rec_cred) % 8 == 0, "rec_cred");
+_Static_assert(sizeof(struct rec_task) % 8 == 0, "rec_task");
+_Static_assert(sizeof(struct rec_process) % 8 == 0, "rec_process");
+_Static_assert(sizeof(struct rec_sighand) == 16 + 64 * 32, "rec_sighand");
+_Static_assert(sizeof(struct rec_mm) % 8 == 0, "rec_mm");
+_Static_assert(sizeof(struct rec_timer) % 8 == 0, "rec_timer");
+_Static_assert(sizeof(struct rec_inode) % 8 == 0, "rec_inode");
+_Static_assert(sizeof(struct rec_vma) % 8 == 0, "rec_vma");
+_Static_assert(sizeof(struct rec_file) % 8 == 0, "rec_file");
+_Static_assert(sizeof(struct rec_path) % 8 == 0, "rec_path");
+
+#endif

@@ -1,0 +1,223 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * libebpf-ckpt: checkpoint a running Linux process to a directory (an image), and restore it.
+ *
+ * Conventions of every call:
+ *  - int-returning calls give 0 (or a count) on success and a negative errno on failure;
+ *  - the last argument `struct ckpt_err **err` may be NULL; it is untouched on success and set on
+ *    failure to a chain of causes that the caller releases with ckpt_err_free();
+ *  - results go to `ret` arguments, untouched on failure;
+ *  - nothing is printed, nothing exits; all descriptors are close-on-exec;
+ *  - a `struct ckpt_session` belongs to one thread at a time; any number of sessions may exist.
+ */
+#ifndef EBPF_CKPT_H
+#define EBPF_CKPT_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <sys/types.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#define EBPF_CKPT_VERSION "0.1.0"
+
+/* ---- errors ---------------------------------------------------------------------------------- */
+
+/*
+ * Stable codes of failures: X(code, exit status of the command, default sentence, default hint).
+ * Exit status 1: failed; 2: wrong usage; 3: this process cannot be checkpointed.
+ */
+#define CKPT_CODES(X)                                                                              \
+	X(CKPT_E_OK, 0, "no error", "")                                                            \
+	X(CKPT_E_SYS, 1, "a system call failed", "")                                               \
+	X(CKPT_E_NOMEM, 1, "out of memory", "free some memory and try again")                      \
+	X(CKPT_E_USAGE, 2, "wrong usage", "see ebpf-ckpt help")                                    \
+	X(CKPT_E_NO_PROCESS, 1, "no such process", "")                                             \
+	X(CKPT_E_PRIVILEGE, 1, "not enough privilege", "run as root")                              \
+	X(CKPT_E_KERNEL, 1, "this kernel lacks something needed", "see ebpf-ckpt check")           \
+	X(CKPT_E_BPF, 1, "the eBPF programs cannot be used", "see ebpf-ckpt check")                \
+	X(CKPT_E_SELF, 3, "a process cannot checkpoint itself or its caller", "")                  \
+	X(CKPT_E_KTHREAD, 3, "kernel threads cannot be checkpointed", "")                          \
+	X(CKPT_E_ZOMBIE, 3, "the process has ended already", "")                                   \
+	X(CKPT_E_TRACED, 3, "another program traces the process", "detach that program first")     \
+	X(CKPT_E_COMPAT32, 3, "32-bit processes cannot be checkpointed", "")                       \
+	X(CKPT_E_UNSUPPORTED, 3, "the process holds a resource that cannot be checkpointed", "")   \
+	X(CKPT_E_CHANGING, 1, "the process changed faster than it could be frozen", "try again")   \
+	X(CKPT_E_GONE, 1, "the process ended during the checkpoint", "")                           \
+	X(CKPT_E_REMOTE, 1, "a system call made in the process failed", "")                        \
+	X(CKPT_E_OUTPUT, 1, "the image cannot be written", "")                                     \
+	X(CKPT_E_EXISTS, 1, "the image exists already", "choose another directory")                \
+	X(CKPT_E_INTERRUPTED, 1, "interrupted", "")                                                \
+	X(CKPT_E_IMAGE, 1, "the image is damaged or not an image", "")                             \
+	X(CKPT_E_IMAGE_VERSION, 1, "the image needs something this version does not know", "")     \
+	X(CKPT_E_PID_TAKEN, 1, "the pid is in use", "end that process, or use --new-pidns")        \
+	X(CKPT_E_FILE_GONE, 1, "a file that the process needs is gone", "put the file back")       \
+	X(CKPT_E_FILE_CHANGED, 1, "a file changed since the checkpoint",                           \
+	  "put the old file back, or use --allow-changed")                                         \
+	X(CKPT_E_MACHINE, 1, "this machine lacks something that the process needs", "")            \
+	X(CKPT_E_LIMIT, 1, "a limit is in the way", "")                                            \
+	X(CKPT_E_RESTORE, 1, "the process could not be rebuilt", "")                               \
+	X(CKPT_E_DIFFERENT, 1, "the restored process differs from the image", "please report this") \
+	X(CKPT_E_DIED, 1, "the restored process died before it could go on", "")
+
+enum ckpt_code {
+#define CKPT_CODE_ENUM(code, status, sentence, hint) code,
+	CKPT_CODES(CKPT_CODE_ENUM)
+#undef CKPT_CODE_ENUM
+		CKPT_E_NR
+};
+
+struct ckpt_err;
+
+/* The outermost link's sentence; never NULL. */
+const char *ckpt_err_text(const struct ckpt_err *e);
+/* What to do about it, from the innermost link that knows; "" when nobody knows. */
+const char *ckpt_err_hint(const struct ckpt_err *e);
+/* The next inner cause, or NULL. Borrowed. */
+const struct ckpt_err *ckpt_err_cause(const struct ckpt_err *e);
+/* The innermost link's code, its name ("CKPT_E_PID_TAKEN"), and errno (positive). */
+enum ckpt_code ckpt_err_code(const struct ckpt_err *e);
+const char *ckpt_code_name(enum ckpt_code code);
+const char *ckpt_code_sentence(enum ckpt_code code);
+const char *ckpt_code_hint(enum ckpt_code code);
+int ckpt_code_exit_status(enum ckpt_code code);
+int ckpt_err_errno(const struct ckpt_err *e);
+/* The exit status a command should end with: 1, 2 or 3. */
+int ckpt_err_exit_status(const struct ckpt_err *e);
+void ckpt_err_free(struct ckpt_err *e); /* NULL is fine */
+
+/* ---- session --------------------------------------------------------------------------------- */
+
+struct ckpt_session;
+
+/*
+ * How far a long step is. Called from the thread that made the call, a few times a second.
+ * Return non-zero to give up: the call undoes everything and fails with CKPT_E_INTERRUPTED.
+ */
+typedef int ckpt_progress_fn(void *userdata, const char *stage, uint64_t done_bytes,
+			     uint64_t total_bytes);
+
+int ckpt_session_new(struct ckpt_session **ret, struct ckpt_err **err);
+void ckpt_session_free(struct ckpt_session *s); /* NULL is fine */
+void ckpt_session_set_progress(struct ckpt_session *s, ckpt_progress_fn *fn, void *userdata);
+
+/* One timed stage of a dump or a restore. */
+struct ckpt_stage {
+	const char *name; /* static: "look", "freeze", "take", "fork", "thaw", "write", "seal", ... */
+	uint64_t us;
+};
+
+#define CKPT_STAGES_MAX 16
+
+/* ---- checkpoint ------------------------------------------------------------------------------ */
+
+/* What becomes of the process once its image is sealed (CKPT_AFTER_*). */
+enum ckpt_after {
+	CKPT_AFTER_RUN = 0, /* goes on (a stopped one stays stopped) */
+	CKPT_AFTER_STOP,    /* left stopped, as by SIGSTOP */
+	CKPT_AFTER_KILL,    /* ended by SIGKILL, only after the image is durable */
+	CKPT_AFTER_CONT,    /* goes on, and SIGCONT if it was stopped */
+};
+
+struct ckpt_dump_opts {
+	size_t size;		    /* sizeof(struct ckpt_dump_opts) */
+	pid_t pid;		    /* thread group leader, caller's pid namespace */
+	const char *output;	    /* directory to make; must not exist, or be empty */
+	enum ckpt_after after;
+	bool frozen;		    /* write while frozen, without a copy-on-write twin */
+	bool compress;
+	int compress_level;	    /* zstd level, 0: default (1) */
+	uint64_t deleted_limit_bytes; /* contents of unlinked files saved up to this; 0: 64 MiB */
+};
+
+struct ckpt_dump_result {
+	pid_t pid;
+	unsigned int n_tasks, n_threads;
+	uint64_t image_bytes; /* on disk */
+	uint64_t memory_bytes; /* pages saved */
+	uint64_t pause_us, total_us;
+	size_t n_stages;
+	struct ckpt_stage stages[CKPT_STAGES_MAX];
+};
+
+/*
+ * Checkpoint a process. The image exists whole and durable when this returns 0, and not at all
+ * otherwise. On failure the process runs on untouched, whatever `after` says.
+ */
+int ckpt_dump(struct ckpt_session *s, const struct ckpt_dump_opts *opts,
+	      struct ckpt_dump_result *ret, struct ckpt_err **err);
+
+/* ---- restore --------------------------------------------------------------------------------- */
+
+struct ckpt_restore_opts {
+	size_t size; /* sizeof(struct ckpt_restore_opts) */
+	const char *image;
+	bool detach;	    /* the restored process becomes a child of init (or of the next subreaper) */
+	bool new_pidns;	    /* in a pid namespace of its own */
+	bool allow_changed; /* files may differ from what they were */
+};
+
+struct ckpt_restore_result {
+	pid_t pid; /* of the root task in the caller's pid namespace; its child unless detach */
+	unsigned int n_tasks, n_threads;
+	uint64_t memory_bytes;
+	uint64_t total_us;
+	size_t n_stages;
+	struct ckpt_stage stages[CKPT_STAGES_MAX];
+};
+
+/*
+ * Restore the process of an image. On success it runs (or is stopped, if it was). On failure
+ * nothing is left of it. Without `detach` the caller is its parent and must wait for it.
+ */
+int ckpt_restore(struct ckpt_session *s, const struct ckpt_restore_opts *opts,
+		 struct ckpt_restore_result *ret, struct ckpt_err **err);
+
+/* ---- questions ------------------------------------------------------------------------------- */
+
+enum ckpt_verdict { CKPT_YES, CKPT_NO, CKPT_NOTE };
+
+/* One row of a check. All strings are owned by the findings. */
+struct ckpt_finding {
+	enum ckpt_verdict verdict;
+	char *subject; /* "fd 7", "memory 7f00...-7f01...", "thread 412", "eBPF iterators" */
+	char *what;    /* what it is, for a person: "pipe, 4096 bytes in it" */
+	char *why;     /* reason of a no, or a note; "" otherwise */
+	char *remedy;  /* "" when there is none */
+};
+
+struct ckpt_findings {
+	struct ckpt_finding *row;
+	size_t n;
+	size_t n_no;
+};
+
+/* Can this machine checkpoint and restore? Never fails for a missing feature: that is a row. */
+int ckpt_check_machine(struct ckpt_session *s, struct ckpt_findings **ret, struct ckpt_err **err);
+/* Can this process be checkpointed: one row per resource. */
+int ckpt_check_process(struct ckpt_session *s, pid_t pid, struct ckpt_findings **ret,
+		       struct ckpt_err **err);
+void ckpt_findings_free(struct ckpt_findings *f); /* NULL is fine */
+
+/* Is the image whole: seal, checksums of every file and every page run, sane manifest. */
+int ckpt_verify(struct ckpt_session *s, const char *image, struct ckpt_err **err);
+/* A person's view of the image, written to `out`; json: the manifest, pretty-printed. */
+int ckpt_show(struct ckpt_session *s, const char *image, bool json, FILE *out,
+	      struct ckpt_err **err);
+/* A plain (uncompressed) ELF core file of one process of the image, written to descriptor `out_fd`. */
+int ckpt_show_core(struct ckpt_session *s, const char *image, pid_t pid, int out_fd,
+		   struct ckpt_err **err);
+
+/* Pin the eBPF programs in bpffs, so that the next use starts in a millisecond; remove them.
+ * ret_changed may be NULL: whether anything changed. */
+int ckpt_load(bool *ret_changed, struct ckpt_err **err);
+int ckpt_unload(bool *ret_changed, struct ckpt_err **err);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

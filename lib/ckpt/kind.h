@@ -1,0 +1,141 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * Kinds of open files. A kind is one file in kinds/ and one row in kinds/table.c; check, attach, restore,
+ * verify and show all go through that table, and nothing else in the engine switches over kinds.
+ *
+ * An *object* is one open file description (struct file), found by identity in the snapshot: through
+ * descriptors, through the memory areas that map it, or as the executable, cwd or root of a task. In the
+ * manifest it is a row of "objects":
+ *
+ *   { "id": 3, "kind": "regular", "flags": 32770, "pos": 512, "owner": {...}, ...the kind's own members }
+ *
+ * The common members (id, kind, flags, pos, owner) are written and read by objects.c.
+ */
+#ifndef CKPT_KIND_H
+#define CKPT_KIND_H
+
+#include "err.h"
+#include "image.h"
+#include "loader.h"
+
+/* An open file as the snapshot shows it. All borrowed from the snapshot. */
+struct kind_file {
+	pid_t tgid;
+	int fd;			       /* one descriptor that refers to it, or -1 */
+	uint64_t map_start, map_end;   /* one area that maps it, or 0, 0 */
+	bool is_path;		       /* only known as exe, cwd or root of a task (a path, not a description) */
+	const struct rec_inode *inode;
+	const struct rec_file *file;   /* NULL when fd is -1 */
+	const char *path;
+	bool mapped_shared, mapped_private; /* how areas map it */
+};
+
+/* What saving needs. The process is frozen. */
+struct kind_dump {
+	const struct snapshot *snap;
+	struct image_writer *w;
+	uint64_t deleted_limit_bytes;
+	uint64_t deleted_bytes; /* saved so far of unlinked contents */
+	bool (*has_pid)(const struct kind_dump *d, pid_t tgid); /* part of this dump? */
+	pid_t root;
+	int root_pidfd; /* of `root` */
+};
+
+/* What restoring needs. Runs in the restoring process, before any task is made. */
+struct kind_restore {
+	const struct image *im;
+	bool allow_changed;
+	int *fd;	/* by object id: open descriptors, -1: none yet */
+	size_t n_fd;
+	json_t *objects; /* borrowed array */
+};
+
+struct ckpt_kind {
+	const char *name; /* stable: stands in images */
+	/* Does this open file belong to the kind? The first row of the table that says yes has it. */
+	bool (*match)(const struct kind_file *f);
+	/*
+	 * Can it be saved, judged without touching it, while the process runs? 0, or a failure with
+	 * CKPT_E_UNSUPPORTED whose sentence tells the reason and whose hint the remedy.
+	 */
+	int (*check)(const struct kind_dump *d, const struct kind_file *f, struct ckpt_err **err);
+	/*
+	 * Add the kind's members to `o`, save contents under data/ where they have no other home. Must not
+	 * disturb the object (no reading that consumes).
+	 */
+	int (*save)(struct kind_dump *d, const struct kind_file *f, json_t *o, struct ckpt_err **err);
+	/* Restore, step 1: is what it needs there and unchanged? May be NULL. Changes nothing. */
+	int (*need)(const struct kind_restore *r, const json_t *o, struct ckpt_err **err);
+	/*
+	 * Make it again. Flags that F_SETFL can set and the position are set by objects.c afterwards;
+	 * the kind opens with the right access mode and open-time flags.
+	 * *ret_fd is -1 on return when another object's open() provides it in connect().
+	 */
+	int (*open)(struct kind_restore *r, const json_t *o, int *ret_fd, struct ckpt_err **err);
+	/* Second pass, all objects being open; may be NULL. */
+	int (*connect)(struct kind_restore *r, const json_t *o, int fd, struct ckpt_err **err);
+	/*
+	 * Is the restored object (`now`, what save() says of it, without saving contents) what was saved?
+	 * NULL: all members must be equal but those that `volatile_members` names.
+	 */
+	int (*same)(const json_t *saved, const json_t *now, struct ckpt_err **err);
+	const char *const *volatile_members; /* NULL-terminated, may be NULL */
+	/* One line for a person: "regular file /tmp/x, at 512 of 4096 bytes". */
+	void (*describe)(const struct kind_file *f, char *buf, size_t len);
+};
+
+/* All kinds, ended by NULL. The last row, "unsupported", matches everything and refuses it by name. */
+extern const struct ckpt_kind *const ckpt_kinds[];
+const struct ckpt_kind *kind_of(const struct kind_file *f); /* never NULL */
+const struct ckpt_kind *kind_by_name(const char *name);	    /* NULL: unknown */
+
+/* ---- objects.c: the table of objects ---- */
+
+struct objects {
+	struct object_row {
+		uint32_t id; /* number in the image, from 1 */
+		uint64_t file_id;
+		struct kind_file f;
+		const struct ckpt_kind *kind;
+	} *row;
+	size_t n;
+	struct object_slot *hash; /* file_id -> row */
+	size_t hash_size;
+};
+
+/*
+ * Collect the objects of a snapshot: descriptors, file-backed areas. Numbered in order of first appearance
+ * (by tgid, then fd, then address), so that two snapshots of the same state give the same numbers.
+ */
+int objects_collect(struct objects *os, const struct snapshot *s, struct ckpt_err **err);
+void objects_done(struct objects *os);
+/* The number of an object, 0 when unknown. */
+uint32_t objects_id(const struct objects *os, uint64_t file_id);
+/* One finding per descriptor and per mapped file that no descriptor has; appended to f. */
+int objects_check(const struct objects *os, const struct kind_dump *d, struct ckpt_findings *f,
+		  struct ckpt_err **err);
+/* The "objects" array. With `contents` false nothing is written under data/ (for the final comparison). */
+int objects_save(const struct objects *os, struct kind_dump *d, bool contents, json_t **ret,
+		 struct ckpt_err **err);
+/* need() of every row; all findings are gathered into one chain (the first five named). */
+int objects_need(const struct kind_restore *r, struct ckpt_err **err);
+/* open() then connect() of every row, flags and position set; r->fd is allocated here. */
+int objects_open(struct kind_restore *r, struct ckpt_err **err);
+void objects_close(struct kind_restore *r);
+/* Compare the rows of two "objects" arrays, saved and now. */
+int objects_same(const json_t *saved, const json_t *now, struct ckpt_err **err);
+
+/* ---- helpers shared by kinds of files with a path (kinds/path.c) ---- */
+
+/*
+ * A file named by path, as a JSON object: path, dev, ino, size, mtime_ns, mode. Used for regular files,
+ * executables, directories, cwd and root.
+ */
+int path_save(const struct rec_inode *ino, const char *path, json_t *o, struct ckpt_err **err);
+/* Is the path there and what it was? CKPT_E_FILE_GONE, CKPT_E_FILE_CHANGED naming it and what differs. */
+int path_need(const json_t *o, bool allow_changed, struct ckpt_err **err);
+/* Append a row; strings are copied, formatted by the caller. 0 or -ENOMEM with err. */
+int findings_add(struct ckpt_findings *f, enum ckpt_verdict v, const char *subject, const char *what,
+		 const char *why, const char *remedy, struct ckpt_err **err);
+
+#endif
