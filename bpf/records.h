@@ -42,6 +42,10 @@ struct rec_head {
 
 /* rec_head.flags: some part of the record could not be read or was cut; the reader decides. */
 #define REC_F_TRUNCATED 0x1
+/* REC_TASK: the thread runs 32-bit code (its code segment is the compatibility one). */
+#define REC_F_COMPAT32 0x2
+/* REC_TIMER, REC_GROUPS: more follow than one element of an iterator holds; see rec_request. */
+#define REC_F_MORE 0x4
 
 #define REC_COMM_LEN	 16
 #define REC_CPUS_U64	 16 /* affinity: up to 1024 CPUs */
@@ -49,7 +53,7 @@ struct rec_head {
 #define REC_AUXV_U64	 64 /* kernel: AT_VECTOR_SIZE, 2 * (22 + 20 + 1) at the most; used part */
 #define REC_NSIG	 64
 #define REC_NLIMITS	 16
-#define REC_GROUPS_MAX	 8192
+#define REC_GROUPS_MAX	 65536
 #define REC_FSTYPE_LEN	 16
 #define REC_DNAME_LEN	 64
 #define REC_ANON_NAME_LEN 80
@@ -66,13 +70,14 @@ enum rec_restart {
 };
 
 /*
- * The restart block. The kernel does not say by name which function it holds; the program tells
- * the calls apart by the system call number in `orig_ax` of the saved user registers and by the
- * block's own type field. Times are absolute on the call's clock, in nanoseconds.
+ * The restart block, valid while the thread is stopped in a call that it will restart by it (its
+ * saved rax is -ERESTART_RESTARTBLOCK); otherwise all zero, for a running or sleeping thread too. Told
+ * apart by the name of the function that it holds, so also for a call that was restarted before and
+ * whose number reads 219 now. Times are absolute on the clock of the call, in nanoseconds.
  */
 struct rec_restart_block {
-	__u32 kind;	/* enum rec_restart, from orig_ax */
-	__u32 clockid;	/* nanosleep: the clock; poll: CLOCK_MONOTONIC */
+	__u32 kind;	/* enum rec_restart */
+	__u32 clockid;	/* nanosleep: the clock; poll: CLOCK_MONOTONIC; futex: of its time-out */
 	__u64 expires_ns; /* nanosleep, futex, poll: absolute expiry; 0: none */
 	__u64 rmtp;	/* nanosleep: user address for the remaining time; else 0 */
 	__u64 uaddr;	/* futex: address; poll: array of pollfd */
@@ -297,6 +302,22 @@ struct rec_groups {
 	__u32 n;
 	__u32 gid[]; /* n, padded to 8 bytes */
 };
+
+/*
+ * The kernel gives one element of an iterator 32 KiB of output, which long lists exceed: those come
+ * in pieces. The first piece is in the stream itself; of the last record of a piece, REC_F_MORE
+ * says that the list goes on. The next piece is read from an iterator over that one thread made from
+ * the program `snapshot_more`. Which piece is wanted is told in the buffer given to read(2), whose
+ * address the program learns from the reader's own registers: no state outlives the call, and
+ * readers cannot meet.
+ */
+struct rec_request {
+	__u64 magic; /* REC_REQUEST_MAGIC */
+	__u32 type;  /* REC_TIMER or REC_GROUPS */
+	__u32 first; /* index of the first entry wanted */
+};
+
+#define REC_REQUEST_MAGIC 0x65626370666d6f72ULL
 
 enum rec_path_what { REC_PATH_EXE = 1, REC_PATH_CWD = 2, REC_PATH_ROOT = 3 };
 

@@ -32,8 +32,8 @@ struct loader;
  * this process (about 30 ms). A pinned set of another version is not used.
  * @ret: owned by the caller, released with loader_close(). Untouched on failure.
  * @why: may be NULL; filled on failure only.
- * Returns 0, or a negative errno: -EPERM (no CAP_BPF/CAP_PERFMON, or lockdown=confidentiality; `why`
- * says which), -ENOENT (no BTF in /sys/kernel/btf/vmlinux), -ENOSYS, -ENOMEM.
+ * Returns 0, or a negative errno: -EPERM (no CAP_BPF/CAP_PERFMON, or lockdown=confidentiality;
+ * `why` says which), -ENOENT (no BTF in /sys/kernel/btf/vmlinux), -ENOSYS, -ENOMEM.
  */
 int loader_open(struct loader **ret, struct loader_why *why);
 void loader_close(struct loader *l); /* NULL is fine */
@@ -46,9 +46,9 @@ enum loader_pin_state { LOADER_PIN_NONE, LOADER_PIN_OURS, LOADER_PIN_OTHER_VERSI
 enum loader_pin_state loader_pin_state(void);
 
 /*
- * Pin the programs in LOADER_PIN_DIR (mounting bpffs at LOADER_BPFFS when nothing is mounted there),
- * replacing a set of another version; a set of our version is left as it is.
- * *ret_changed: whether anything was pinned by this call.
+ * Pin the programs in LOADER_PIN_DIR (mounting bpffs at LOADER_BPFFS when nothing is mounted
+ * there), replacing a set of another version; a set of our version is left as it is. *ret_changed:
+ * whether anything was pinned by this call.
  */
 int loader_pin(bool *ret_changed, struct loader_why *why);
 /* Remove the pinned set, of whatever version. *ret_changed: whether there was one. */
@@ -64,7 +64,8 @@ enum snapshot_what {
 
 /*
  * A record with a path. `rec` and `path` point into the snapshot. `path` is "" when there is none;
- * a deleted file's path has no " (deleted)" suffix (rec.inode.unhashed tells). Not necessarily UTF-8.
+ * a deleted file's path has no " (deleted)" suffix (rec.inode.unhashed tells). Not necessarily
+ * UTF-8.
  */
 struct snap_vma {
 	const struct rec_vma *rec;
@@ -110,8 +111,8 @@ struct snapshot {
  * Take a snapshot of thread groups.
  * @tgids: `n` pids of thread group leaders, in the reader's pid namespace.
  * @what: mask of enum snapshot_what.
- * @ret: owned by the caller, snapshot_free(). A process that is gone has no records; that is no error.
- * Returns 0 or a negative errno.
+ * @ret: owned by the caller, snapshot_free(). A process that is gone has no records; that is no
+ * error. Returns 0 or a negative errno.
  */
 int snapshot_take(struct loader *l, const pid_t *tgids, size_t n, unsigned int what,
 		  struct snapshot **ret, struct loader_why *why);
@@ -123,7 +124,8 @@ const struct rec_process *snapshot_process(const struct snapshot *s, pid_t tgid)
 const struct rec_sighand *snapshot_sighand(const struct snapshot *s, pid_t tgid);
 const struct rec_mm *snapshot_mm(const struct snapshot *s, pid_t tgid);
 const struct rec_groups *snapshot_groups(const struct snapshot *s, pid_t tid);
-const struct snap_path *snapshot_path(const struct snapshot *s, pid_t tgid, enum rec_path_what what);
+const struct snap_path *snapshot_path(const struct snapshot *s, pid_t tgid,
+				      enum rec_path_what what);
 /* The run of a thread group's rows in a sorted table: first row and count. */
 void snapshot_tasks_of(const struct snapshot *s, pid_t tgid, size_t *first, size_t *n);
 void snapshot_vmas_of(const struct snapshot *s, pid_t tgid, size_t *first, size_t *n);

@@ -2,8 +2,9 @@
 /*
  * core.PID: the registers and the memory of one process as a valid ELF core file.
  *
- * Layout: ELF header; program headers (PT_NOTE, then one PT_LOAD per run of saved pages and per area
- * without saved pages, p_filesz 0); notes; padding to 4096; pages, each run page-aligned. With more than
+ * Layout: ELF header; program headers (PT_NOTE, then one PT_LOAD per run of saved pages, which in memory
+ * also covers the gap behind it, and one per gap at the start of an area, p_filesz 0); notes; padding to
+ * 4096; pages, each run page-aligned. With more than
  * 65,534 program headers the count stands in section header 0 (PN_XNUM). Our own note, owner "EBPFCKPT",
  * carries the table of runs with checksums.
  */
@@ -109,6 +110,8 @@ struct core_file {
 
 int core_open(struct core_file *c, int fd /* taken, also on failure */, struct ckpt_err **err);
 void core_done(struct core_file *c);
+/* XXH3-128 of the head (all before the first page), as core_write() gives it: 32 hex digits and NUL. */
+int core_head_xxh3(int fd /* borrowed */, char hex[33], struct ckpt_err **err);
 /* Check the checksums of all runs. */
 int core_verify(struct core_file *c, struct ckpt_err **err);
 /*

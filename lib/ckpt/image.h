@@ -34,6 +34,8 @@ struct image_writer {
 	char *name;	 /* final name within parent_fd */
 	char *tmp_name;	 /* ".NAME.XXXXXX.tmp" */
 	bool replace_empty; /* the final name exists as an empty directory */
+	uid_t uid;	 /* owner of the image */
+	gid_t gid;
 	json_t *files;	 /* rows of "files" */
 	uint64_t bytes;	 /* written so far */
 };
@@ -55,11 +57,21 @@ int image_data_write(struct image_writer *w, const char *name, const void *data,
 /* Note a core file written through core.h: its size and the XXH3-128 of its head, as 32 hex digits. */
 int image_note_core(struct image_writer *w, const char *name, uint64_t bytes, const char *head_xxh3,
 		    struct ckpt_err **err);
-/* Write the manifest (borrowed; "files" is added) and the seal, fsync all, rename into place. */
+/*
+ * Write the manifest (borrowed; "files" is added, "format" and "version" where absent) and the seal, fsync
+ * all, rename into place, fsync that. Rows without containers in them get a line each, so a manifest with
+ * 10,000 areas is written in milliseconds and still readable.
+ */
 int image_seal(struct image_writer *w, json_t *manifest, struct ckpt_err **err);
 /* Remove everything written, unless sealed; release. Safe on a zeroed or half-made writer
  * (initialise with IMAGE_WRITER_INIT). */
 void image_writer_done(struct image_writer *w);
+/*
+ * A failed write in an image, in words that name the file and, where it can be known, the remedy: disk full,
+ * quota, read-only, file-size limit. CKPT_E_OUTPUT; returns -|rc|. All writers of an image expect
+ * SIGXFSZ to be blocked or ignored by the caller, so that the limit shows as EFBIG and kills nobody.
+ */
+int image_fail_write(struct ckpt_err **err, int rc, int dir_fd, const char *name);
 #define IMAGE_WRITER_INIT { .parent_fd = -1, .dir_fd = -1, .data_fd = -1 }
 
 /* ---- reading ---- */

@@ -27,13 +27,18 @@ struct kind_file {
 	const struct rec_inode *inode;
 	const struct rec_file *file;   /* NULL when fd is -1 */
 	const char *path;
+	bool path_cut;			    /* its path is too long to be known */
 	bool mapped_shared, mapped_private; /* how areas map it */
 };
+
+struct objects;
 
 /* What saving needs. The process is frozen. */
 struct kind_dump {
 	const struct snapshot *snap;
-	struct image_writer *w;
+	const struct objects *os; /* of the snapshot; set by objects.c */
+	bool contents;		  /* write contents under data/; set by objects_save() */
+	struct image_writer *w;	  /* NULL unless contents are written */
 	uint64_t deleted_limit_bytes;
 	uint64_t deleted_bytes; /* saved so far of unlinked contents */
 	bool (*has_pid)(const struct kind_dump *d, pid_t tgid); /* part of this dump? */
@@ -52,6 +57,7 @@ struct kind_restore {
 
 struct ckpt_kind {
 	const char *name; /* stable: stands in images */
+	bool has_pos;	  /* the description's position is part of its state */
 	/* Does this open file belong to the kind? The first row of the table that says yes has it. */
 	bool (*match)(const struct kind_file *f);
 	/*
@@ -69,14 +75,18 @@ struct ckpt_kind {
 	/*
 	 * Make it again. Flags that F_SETFL can set and the position are set by objects.c afterwards;
 	 * the kind opens with the right access mode and open-time flags.
-	 * *ret_fd is -1 on return when another object's open() provides it in connect().
+	 * Other objects that can only be made together with this one (the other end of a pipe) may be put into
+	 * r->fd at once: those are not opened again.
 	 */
 	int (*open)(struct kind_restore *r, const json_t *o, int *ret_fd, struct ckpt_err **err);
 	/* Second pass, all objects being open; may be NULL. */
 	int (*connect)(struct kind_restore *r, const json_t *o, int fd, struct ckpt_err **err);
+	/* The restored process is complete and about to go on; may be NULL. Failures are of no consequence. */
+	void (*go)(struct kind_restore *r, const json_t *o, int fd);
 	/*
 	 * Is the restored object (`now`, what save() says of it, without saving contents) what was saved?
-	 * NULL: all members must be equal but those that `volatile_members` names.
+	 * NULL: all members must be equal but "info" and those that `volatile_members` names. Common members
+	 * are objects.c's.
 	 */
 	int (*same)(const json_t *saved, const json_t *now, struct ckpt_err **err);
 	const char *const *volatile_members; /* NULL-terminated, may be NULL */
@@ -111,6 +121,8 @@ int objects_collect(struct objects *os, const struct snapshot *s, struct ckpt_er
 void objects_done(struct objects *os);
 /* The number of an object, 0 when unknown. */
 uint32_t objects_id(const struct objects *os, uint64_t file_id);
+/* The first object that has this inode open; 0 when there is none. */
+uint32_t objects_by_inode(const struct objects *os, uint64_t inode_id);
 /* One finding per descriptor and per mapped file that no descriptor has; appended to f. */
 int objects_check(const struct objects *os, const struct kind_dump *d, struct ckpt_findings *f,
 		  struct ckpt_err **err);
@@ -122,14 +134,23 @@ int objects_need(const struct kind_restore *r, struct ckpt_err **err);
 /* open() then connect() of every row, flags and position set; r->fd is allocated here. */
 int objects_open(struct kind_restore *r, struct ckpt_err **err);
 void objects_close(struct kind_restore *r);
+/*
+ * Give descriptions their owners (F_SETOWN), once the tasks exist. `pid_now` translates a pid or tid of the
+ * image to the caller's pid namespace, 0 when there is none; asked for 0, it gives minus the restored process's
+ * group.
+ */
+int objects_set_owners(const struct kind_restore *r, pid_t (*pid_now)(void *userdata, pid_t saved),
+		       void *userdata, struct ckpt_err **err);
+/* go() of every row: what may change the world outside, done when nothing can fail any more. */
+void objects_go(struct kind_restore *r);
 /* Compare the rows of two "objects" arrays, saved and now. */
 int objects_same(const json_t *saved, const json_t *now, struct ckpt_err **err);
 
 /* ---- helpers shared by kinds of files with a path (kinds/path.c) ---- */
 
 /*
- * A file named by path, as a JSON object: path, dev, ino, size, mtime_ns, mode. Used for regular files,
- * executables, directories, cwd and root.
+ * A file named by path: "path", and under "info" what it was (dev, ino, size, mtime_ns, mode, fstype), which
+ * path_need() compares. Used for regular files, executables, directories, cwd and root.
  */
 int path_save(const struct rec_inode *ino, const char *path, json_t *o, struct ckpt_err **err);
 /* Is the path there and what it was? CKPT_E_FILE_GONE, CKPT_E_FILE_CHANGED naming it and what differs. */

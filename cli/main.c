@@ -1,0 +1,108 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+/*
+ * ebpf-ckpt: choose the subcommand, and end properly. Each subcommand is one file beside this one:
+ * it parses its options, calls the engine once, and prints the result.
+ */
+#include "cli.h"
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <unistd.h>
+
+const struct cli_command *const cli_commands[] = {
+	&cmd_attach, &cmd_restore, &cmd_show, &cmd_verify, &cmd_check,
+	&cmd_load,   &cmd_unload,  &cmd_help, NULL,
+};
+
+const struct cli_command *cli_command_find(const char *name)
+{
+	for (size_t i = 0; cli_commands[i]; i++)
+		if (!strcmp(cli_commands[i]->name, name))
+			return cli_commands[i];
+	return NULL;
+}
+
+/*
+ * With 0, 1 or 2 closed, the next file opened (of an image, say) would become our stderr. Occupy
+ * them, the wrong way round, so that using them still fails as it should.
+ */
+static void fill_standard_fds(void)
+{
+	for (int fd = 0; fd < 3; fd++)
+		if (fcntl(fd, F_GETFD) < 0 && open("/dev/null", fd ? O_RDONLY : O_WRONLY) < 0)
+			_exit(CLI_FAILED);
+}
+
+static void set_dispositions(void)
+{
+	/* A full disk, a file-size limit or a closed pipe is an error to report, not a reason to
+	 * die. */
+	signal(SIGPIPE, SIG_IGN);
+	signal(SIGXFSZ, SIG_IGN);
+	/* Inherited as ignored, it would make the kernel reap our children before we know their
+	 * end. */
+	signal(SIGCHLD, SIG_DFL);
+}
+
+/* Output that did not arrive is a failure too. */
+static int close_stdout(int status)
+{
+	bool bad = ferror(stdout);
+
+	errno = 0;
+	if (fflush(stdout) || bad) {
+		fprintf(stderr, PROGRAM ": cannot write the output%s%s\n", errno ? ": " : "",
+			errno ? strerror(errno) : "");
+		return status ? status : CLI_FAILED;
+	}
+	if (close(STDOUT_FILENO) && errno != EBADF) {
+		fprintf(stderr, PROGRAM ": cannot write the output: %s\n", strerror(errno));
+		return status ? status : CLI_FAILED;
+	}
+	return status;
+}
+
+static int unknown(const char *arg)
+{
+	_cleanup_free_ char *text = cli_escape(arg, false);
+	_cleanup_free_ char *headline =
+		cli_format("unknown %s '%s'", arg[0] == '-' ? "option" : "command", text);
+
+	return cli_complain(NULL, CKPT_E_USAGE, headline, NULL, PROGRAM " help");
+}
+
+static int run(int argc, char **argv)
+{
+	const char *name = argc > 1 ? argv[1] : "";
+
+	if (argc < 2)
+		return cmd_help.run(0, NULL);
+	if (!strcmp(name, "--version") || !strcmp(name, "-V")) {
+		printf(PROGRAM " " EBPF_CKPT_VERSION "\n");
+		return CLI_OK;
+	}
+	if (!strcmp(name, "--help") || !strcmp(name, "-h"))
+		name = cmd_help.name;
+
+	const struct cli_command *cmd = cli_command_find(name);
+
+	if (!cmd)
+		return unknown(name);
+	_cleanup_free_ char *full = cli_format(PROGRAM " %s", cmd->name);
+
+	argv[1] = full;
+	return cmd->run(argc - 1, argv + 1);
+}
+
+int main(int argc, char **argv)
+{
+	fill_standard_fds();
+	set_dispositions();
+
+	int status = close_stdout(run(argc, argv));
+	int sig = cli_interrupted();
+
+	if (status && sig)
+		cli_die_by(sig);
+	return status;
+}

@@ -1,0 +1,146 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+/* ebpf-ckpt restore: bring a process back, and stand in for it or let it go. */
+#include "cli.h"
+#include <string.h>
+
+enum { OPT_DETACH = 256, OPT_NEW_PIDNS, OPT_ALLOW_CHANGED };
+
+struct restore_args {
+	struct cli_common common;
+	struct ckpt_restore_opts opts;
+};
+
+static const struct argp_option options[] = {
+	{ "detach", OPT_DETACH, NULL, 0, "Print its pid and return; it lives on by itself", 0 },
+	{ "new-pidns", OPT_NEW_PIDNS, NULL, 0,
+	  "In a pid namespace of its own, so that its pid cannot be taken", 0 },
+	{ "allow-changed", OPT_ALLOW_CHANGED, NULL, 0,
+	  "Even if files are not what they were at the checkpoint", 0 },
+	{ 0 },
+};
+
+static error_t parse(int key, char *arg, struct argp_state *state)
+{
+	struct restore_args *a = state->input;
+
+	switch (key) {
+	case ARGP_KEY_INIT:
+		state->child_inputs[0] = &a->common;
+		return 0;
+	case OPT_DETACH:
+		a->opts.detach = true;
+		return 0;
+	case OPT_NEW_PIDNS:
+		a->opts.new_pidns = true;
+		return 0;
+	case OPT_ALLOW_CHANGED:
+		a->opts.allow_changed = true;
+		return 0;
+	case ARGP_KEY_ARG:
+		return cli_take_dir(&a->common, &a->opts.image, arg);
+	case ARGP_KEY_END:
+		return a->opts.image ? 0 : cli_wrong(&a->common, NULL, "which image? Give its DIR");
+	default:
+		return ARGP_ERR_UNKNOWN;
+	}
+}
+
+static const struct argp argp = {
+	options,
+	parse,
+	"DIR",
+	"Restore the process of an image. In the foreground, signals that are sent to this command "
+	"go to the process, and it ends as the process ends."
+	"\v"
+	"Examples:\n"
+	"  ebpf-ckpt restore /var/tmp/job1\n"
+	"  pid=$(ebpf-ckpt restore --detach /var/tmp/job1)\n",
+	cli_common_children,
+	NULL,
+	NULL,
+};
+
+static void print_json(const struct ckpt_restore_result *r)
+{
+	cli_json_print(json_pack("{s:i, s:I, s:I, s:I, s:I, s:o}", "pid", (int)r->pid, "tasks",
+				 (json_int_t)r->n_tasks, "threads", (json_int_t)r->n_threads,
+				 "memory_bytes", (json_int_t)r->memory_bytes, "total_us",
+				 (json_int_t)r->total_us, "stages",
+				 cli_json_stages(r->stages, r->n_stages)));
+}
+
+static void print_line(const struct ckpt_restore_opts *o, const struct ckpt_restore_result *r)
+{
+	_cleanup_free_ char *comm = cli_comm(r->pid);
+	_cleanup_free_ char *who = cli_who(comm, r->n_tasks, r->n_threads);
+	_cleanup_free_ char *where = cli_escape(o->image, false);
+	char total[CLI_NUMBER_MAX];
+
+	fprintf(stderr, PROGRAM ": restored %d (%s) from %s in %s\n", r->pid, who, where,
+		cli_duration(r->total_us, total));
+}
+
+static int report(const struct restore_args *a, const struct ckpt_restore_result *r)
+{
+	if (a->common.json)
+		print_json(r);
+	else if (a->opts.detach)
+		printf("%d\n", r->pid);
+	else if (!a->common.quiet)
+		print_line(&a->opts, r);
+	/* The restored process may write to the same place: ours comes first. */
+	fflush(stdout);
+	if (a->opts.detach)
+		return CLI_OK;
+	return cli_foreground(r->pid);
+}
+
+static int restore(struct restore_args *a)
+{
+	_cleanup_session_ struct ckpt_session *s = NULL;
+	_cleanup_err_ struct ckpt_err *err = NULL;
+	struct ckpt_restore_result result = { 0 };
+	struct cli_progress progress;
+
+	cli_signals_hold();
+	if (!a->opts.detach)
+		cli_foreground_hold();
+	cli_progress_init(&progress, a->common.quiet);
+
+	int rc = ckpt_session_new(&s, &err);
+
+	if (!rc) {
+		ckpt_session_set_progress(s, cli_progress, &progress);
+		rc = ckpt_restore(s, &a->opts, &result, &err);
+	}
+	cli_progress_end(&progress);
+	if (rc < 0) {
+		_cleanup_free_ char *where = cli_escape(a->opts.image, false);
+		_cleanup_free_ char *headline =
+			cli_format("cannot restore %s; nothing was left running", where);
+
+		return cli_fail(&a->common, headline, rc, err);
+	}
+	/* Programs, pins and memory are not needed while we only stand in for it. */
+	ckpt_session_free(s);
+	s = NULL;
+	return report(a, &result);
+}
+
+static int run(int argc, char **argv)
+{
+	struct restore_args a = { .opts = { .size = sizeof(a.opts) } };
+	int status = cli_parse(&cmd_restore, argc, argv, &a.common, &a);
+
+	if (status != CLI_GO_ON)
+		return status;
+	status = cli_need_dir(&a.common, a.opts.image);
+	return status ? status : restore(&a);
+}
+
+const struct cli_command cmd_restore = {
+	.name = "restore",
+	.summary = "bring a checkpointed process back",
+	.argp = &argp,
+	.run = run,
+};

@@ -1,0 +1,380 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+/* Memory areas of a process: manifest rows, pages to save. See areas.h. */
+#include "areas.h"
+#include "pagemap.h"
+#include "safe.h"
+#include "util.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+
+bool area_is_special(const struct rec_vma *v)
+{
+	return v->special == REC_VMA_SPECIAL;
+}
+
+bool area_not_forked(const struct rec_vma *v)
+{
+	/* Hugetlb pages are forked, but the child loses them when the pool has none left to copy to. */
+	return v->vm_flags & (VMF_DONTCOPY | VMF_WIPEONFORK | VMF_HUGETLB);
+}
+
+/* Flags that make an area impossible to save, each with its reason. */
+static const struct area_refusal {
+	uint64_t flags;
+	const char *why, *hint;
+} refusals[] = {
+	{ VMF_PFNMAP | VMF_IO | VMF_MIXEDMAP, "memory of a device", "" },
+	{ VMF_PKEYS, "protected by a memory protection key (pkeys(7))", "" },
+	{ VMF_SHADOW_STACK, "a shadow stack", "start the program without shadow stacks" },
+};
+
+int area_check(const struct rec_vma *v, const char *path, struct ckpt_err **err)
+{
+	char text[200];
+	const char *why = NULL, *hint = "";
+
+	if (area_is_special(v)) {
+		if (!strncmp(v->anon_name, "[vdso", 5) || !strncmp(v->anon_name, "[vvar", 5))
+			return 0;
+		why = "a special mapping that is not the vdso's";
+	}
+	for (size_t i = 0; !why && i < sizeof(refusals) / sizeof(refusals[0]); i++)
+		if (v->vm_flags & refusals[i].flags) {
+			why = refusals[i].why;
+			hint = refusals[i].hint;
+		}
+	if (!why && v->uffd_registered)
+		why = "watched by a userfaultfd";
+	if (!why && v->vm_flags & VMF_HUGETLB && v->vm_flags & VMF_SHARED)
+		why = "shared huge pages of a fixed size";
+	if (!why && v->has_mempolicy)
+		why = "bound to NUMA nodes by mbind(2)";
+	if (!why)
+		return 0;
+	area_describe(v, path, text, sizeof(text));
+	ckpt_fail(err, EOPNOTSUPP, CKPT_E_UNSUPPORTED, "memory %#llx-%#llx (%s) is %s",
+		  (unsigned long long)v->start, (unsigned long long)v->end, text, why);
+	ckpt_hint(err, "%s", hint);
+	return -EOPNOTSUPP;
+}
+
+void area_describe(const struct rec_vma *v, const char *path, char *buf, size_t len)
+{
+	char name[128];
+	unsigned long long kib = (v->end - v->start) / 1024;
+	uint64_t f = v->vm_flags;
+
+	if (path[0])
+		safe_text(name, sizeof(name), path);
+	else if (v->anon_name[0])
+		safe_text(name, sizeof(name), v->anon_name);
+	else
+		snprintf(name, sizeof(name), "%s memory",
+			 f & VMF_SHARED ? "shared" : "anonymous");
+	snprintf(buf, len, "%s, %c%c%c%c, %llu KiB", name, f & VMF_READ ? 'r' : '-',
+		 f & VMF_WRITE ? 'w' : '-', f & VMF_EXEC ? 'x' : '-', f & VMF_SHARED ? 's' : 'p', kib);
+}
+
+/* ---- manifest ---- */
+
+/* Flags that stand in "flags" by name. All of them are compared after a restore. */
+static const struct area_flag {
+	uint64_t bit;
+	const char *name;
+} area_flags[] = {
+	{ VMF_SHARED, "shared" },	{ VMF_GROWSDOWN, "growsdown" },
+	{ VMF_LOCKED, "locked" },	{ VMF_LOCKONFAULT, "lockonfault" },
+	{ VMF_SEQ_READ, "sequential" }, { VMF_RAND_READ, "random" },
+	{ VMF_DONTCOPY, "dontfork" },	{ VMF_WIPEONFORK, "wipeonfork" },
+	{ VMF_DONTDUMP, "dontdump" },	{ VMF_HUGEPAGE, "hugepage" },
+	{ VMF_NOHUGEPAGE, "nohugepage" }, { VMF_MERGEABLE, "mergeable" },
+	{ VMF_NORESERVE, "noreserve" }, { VMF_HUGETLB, "hugetlb" },
+	{ VMF_SYNC, "sync" },		{ VMF_DROPPABLE, "droppable" },
+	{ VMF_SEALED, "sealed" },
+};
+
+#define N_AREA_FLAGS (sizeof(area_flags) / sizeof(area_flags[0]))
+
+static uint64_t saved_flags(const struct rec_vma *v)
+{
+	uint64_t known = VMF_READ | VMF_WRITE | VMF_EXEC;
+
+	for (size_t i = 0; i < N_AREA_FLAGS; i++)
+		known |= area_flags[i].bit;
+	return v->vm_flags & known;
+}
+
+/* Would the kernel, too, have these as one area, had it been mapped at once? */
+static bool joins(const struct rec_vma *a, uint64_t a_end, const struct rec_vma *b)
+{
+	if (a_end != b->start || saved_flags(a) != saved_flags(b) || a->has_file != b->has_file ||
+	    area_is_special(a) || area_is_special(b) || strcmp(a->anon_name, b->anon_name))
+		return false;
+	return !a->has_file || (a->inode.file_id == b->inode.file_id &&
+				b->pgoff_bytes - a->pgoff_bytes == b->start - a->start);
+}
+
+static int area_row(const struct rec_vma *v, uint64_t end, const struct objects *os, json_t **ret)
+{
+	char prot[4] = { v->vm_flags & VMF_READ ? 'r' : '-', v->vm_flags & VMF_WRITE ? 'w' : '-',
+			 v->vm_flags & VMF_EXEC ? 'x' : '-', 0 };
+	uint32_t object = v->has_file ? objects_id(os, v->inode.file_id) : 0;
+	json_t *o = json_object(), *flags = NULL;
+	int rc = js_set_hex(o, "start", v->start);
+
+	rc |= js_set_hex(o, "end", end);
+	rc |= json_object_set_new(o, "prot", json_string(prot));
+	for (size_t i = 0; i < N_AREA_FLAGS; i++) {
+		if (!(v->vm_flags & area_flags[i].bit))
+			continue;
+		if (!flags)
+			rc |= json_object_set_new(o, "flags", flags = json_array());
+		rc |= json_array_append_new(flags, json_string(area_flags[i].name));
+	}
+	if (object) {
+		rc |= js_set_int(o, "object", object);
+		rc |= js_set_hex(o, "offset", v->pgoff_bytes);
+	}
+	if (v->anon_name[0])
+		rc |= js_set_bytes(o, area_is_special(v) ? "special" : "name", v->anon_name);
+	if (rc) {
+		json_decref(o);
+		return -ENOMEM;
+	}
+	*ret = o;
+	return 0;
+}
+
+int areas_save(const struct snapshot *s, pid_t tgid, const struct objects *os, json_t **ret,
+	       struct ckpt_err **err)
+{
+	_cleanup_json_ json_t *rows = json_array();
+	size_t first, n;
+
+	snapshot_vmas_of(s, tgid, &first, &n);
+	for (size_t i = 0; i < n;) {
+		const struct rec_vma *v = s->vmas[first + i].rec, *last = v;
+		json_t *row;
+
+		for (i++; i < n && joins(last, last->end, s->vmas[first + i].rec); i++)
+			last = s->vmas[first + i].rec;
+		if (area_row(v, last->end, os, &row) < 0 || json_array_append_new(rows, row))
+			return ckpt_fail_nomem(err);
+	}
+	*ret = TAKE_PTR(rows);
+	return 0;
+}
+
+/* ---- pages ---- */
+
+static int push_run(struct area_pages *p, const struct rec_vma *v, size_t area, uint64_t start,
+		    uint64_t end)
+{
+	struct core_run *r;
+
+	/* Grow by doubling: powers of two. */
+	if ((p->n_runs & (p->n_runs - 1)) == 0) {
+		r = realloc(p->run, (p->n_runs ? 2 * p->n_runs : 1) * sizeof(*r));
+		if (!r)
+			return -ENOMEM;
+		p->run = r;
+	}
+	p->run[p->n_runs++] = (struct core_run){
+		.start = start,
+		.n_pages = (end - start) / CORE_PAGE,
+		.area = (uint32_t)area,
+		.source = v->vm_flags & VMF_READ ? CORE_FROM_READV : CORE_FROM_MEM,
+	};
+	p->n_pages += (end - start) / CORE_PAGE;
+	return 0;
+}
+
+static int push_guard(struct area_pages *p, uint64_t start, uint64_t end)
+{
+	struct area_guard *g = realloc(p->guard, (p->n_guards + 1) * sizeof(*g));
+
+	if (!g)
+		return -ENOMEM;
+	p->guard = g;
+	p->guard[p->n_guards++] = (struct area_guard){ start, end };
+	return 0;
+}
+
+static bool chosen(const struct rec_vma *v, enum area_choice choice)
+{
+	if (area_is_special(v))
+		return false;
+	return choice == AREA_ALL || area_not_forked(v) == (choice == AREA_UNFORKED);
+}
+
+/* Cut the regions found by the kernel at the borders of the areas. Both are in address order. */
+struct cutter {
+	const struct snap_vma *vma;
+	size_t n, at;
+	enum area_choice choice;
+	struct area_pages *out;
+};
+
+static int cut(struct cutter *c, uint64_t start, uint64_t end, bool guard)
+{
+	while (start < end) {
+		const struct rec_vma *v;
+		uint64_t stop;
+		int rc = 0;
+
+		while (c->at < c->n && c->vma[c->at].rec->end <= start)
+			c->at++;
+		if (c->at == c->n || c->vma[c->at].rec->start >= end)
+			return 0;
+		v = c->vma[c->at].rec;
+		if (start < v->start)
+			start = v->start;
+		stop = end < v->end ? end : v->end;
+		if (chosen(v, c->choice))
+			rc = guard ? push_guard(c->out, start, stop) :
+				     push_run(c->out, v, c->at, start, stop);
+		if (rc < 0)
+			return rc;
+		start = stop;
+	}
+	return 0;
+}
+
+enum { SCAN_REGIONS = 4096 };
+
+static int scan(int fd, struct cutter *c, bool guard, uint64_t last_end)
+{
+	_cleanup_free_ struct pagemap_region *vec = malloc(SCAN_REGIONS * sizeof(*vec));
+	struct pagemap_scan arg = {
+		.size = sizeof(arg),
+		.end = last_end,
+		.vec = (uintptr_t)vec,
+		.vec_len = SCAN_REGIONS,
+		.return_mask = guard ? PAGEMAP_GUARD : PAGEMAP_FILE,
+	};
+
+	if (!vec)
+		return -ENOMEM;
+	if (guard) {
+		arg.category_mask = PAGEMAP_GUARD;
+	} else {
+		/* Private pages with contents: in memory or in swap, not the shared zero page, not a
+		 * page of a file or of shared memory. */
+		arg.category_inverted = PAGEMAP_PFNZERO | PAGEMAP_FILE;
+		arg.category_mask = PAGEMAP_PFNZERO | PAGEMAP_FILE;
+		arg.category_anyof_mask = PAGEMAP_PRESENT | PAGEMAP_SWAPPED;
+	}
+	c->at = 0;
+	while (arg.start < arg.end) {
+		int n = ioctl(fd, PAGEMAP_SCAN_IOCTL, &arg);
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0)
+			return -errno;
+		for (int i = 0; i < n; i++) {
+			int rc = cut(c, vec[i].start, vec[i].end, guard);
+
+			if (rc < 0)
+				return rc;
+		}
+		if (arg.walk_end <= arg.start)
+			break;
+		arg.start = arg.walk_end;
+	}
+	return 0;
+}
+
+int area_pages_find(struct area_pages *p, const struct snapshot *s, pid_t tgid, pid_t mem_pid,
+		    enum area_choice choice, struct ckpt_err **err)
+{
+	_cleanup_close_ int fd = -1;
+	char path[64];
+	size_t first, n;
+	int rc;
+
+	*p = (struct area_pages){ 0 };
+	snapshot_vmas_of(s, tgid, &first, &n);
+	if (n == 0)
+		return 0;
+	snprintf(path, sizeof(path), "/proc/%d/pagemap", mem_pid);
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	if (fd < 0)
+		return ckpt_fail_errno(err, errno, CKPT_E_GONE, "open the page map of process %d",
+				       mem_pid);
+	struct cutter c = { .vma = s->vmas + first, .n = n, .choice = choice, .out = p };
+	uint64_t end = s->vmas[first + n - 1].rec->end;
+
+	rc = scan(fd, &c, false, end);
+	if (rc == 0) {
+		rc = scan(fd, &c, true, end);
+		if (rc == -EINVAL) /* a kernel without guard ranges has none */
+			rc = 0;
+	}
+	if (rc == -ENOTTY || rc == -EINVAL)
+		return ckpt_fail(err, -rc, CKPT_E_KERNEL,
+				 "this kernel has no PAGEMAP_SCAN (Linux 6.7 or newer is needed)");
+	if (rc < 0)
+		return ckpt_fail_errno(err, rc, CKPT_E_SYS, "scan the page map of process %d",
+				       mem_pid);
+	return 0;
+}
+
+static int by_start(const void *a, const void *b)
+{
+	const struct core_run *x = a, *y = b;
+
+	return x->start < y->start ? -1 : x->start > y->start;
+}
+
+int area_pages_join(struct area_pages *a, struct area_pages *b, struct ckpt_err **err)
+{
+	size_t n = a->n_runs + b->n_runs, cap = 1;
+	struct core_run *all;
+
+	if (b->n_runs) {
+		while (cap <= n)
+			cap *= 2;
+		all = realloc(a->run, cap * sizeof(*all));
+		if (!all)
+			return ckpt_fail_nomem(err);
+		memcpy(all + a->n_runs, b->run, b->n_runs * sizeof(*all));
+		qsort(all, n, sizeof(*all), by_start);
+		a->run = all;
+		a->n_runs = n;
+		a->n_pages += b->n_pages;
+	}
+	for (size_t i = 0; i < b->n_guards; i++)
+		if (push_guard(a, b->guard[i].start, b->guard[i].end) < 0)
+			return ckpt_fail_nomem(err);
+	area_pages_done(b);
+	return 0;
+}
+
+int area_guards_save(const struct area_pages *p, json_t *mm, struct ckpt_err **err)
+{
+	json_t *a = json_array();
+	int rc = json_object_set_new(mm, "guards", a);
+
+	for (size_t i = 0; i < p->n_guards; i++) {
+		json_t *row = json_object();
+
+		rc |= js_set_hex(row, "start", p->guard[i].start);
+		rc |= js_set_hex(row, "end", p->guard[i].end);
+		rc |= json_array_append_new(a, row);
+	}
+	return rc ? ckpt_fail_nomem(err) : 0;
+}
+
+void area_pages_done(struct area_pages *p)
+{
+	free(p->run);
+	free(p->guard);
+	*p = (struct area_pages){ 0 };
+}

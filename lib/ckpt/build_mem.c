@@ -1,0 +1,615 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+/* Memory of a process under construction: areas are mapped, pages read into place. See build.h. */
+#include "build.h"
+#include "util.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <linux/prctl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+#include <sys/uio.h>
+
+#ifndef MAP_DROPPABLE
+#define MAP_DROPPABLE 0x08
+#endif
+#ifndef PR_SET_VMA
+#define PR_SET_VMA	     0x53564d41
+#define PR_SET_VMA_ANON_NAME 0
+#endif
+#ifndef SYS_mseal
+#define SYS_mseal 462
+#endif
+#define MADV_GUARD 102 /* MADV_GUARD_INSTALL, Linux 6.13 */
+#define ARCH_MAP_VDSO_64 0x2003
+#define USER_END	 0x7ffffffff000ULL
+
+/* ---- reading the manifest's areas ---- */
+
+static const struct {
+	const char *name;
+	uint64_t bit;
+} flag_names[] = {
+	{ "shared", VMF_SHARED },	{ "growsdown", VMF_GROWSDOWN },
+	{ "locked", VMF_LOCKED },	{ "lockonfault", VMF_LOCKONFAULT },
+	{ "sequential", VMF_SEQ_READ }, { "random", VMF_RAND_READ },
+	{ "dontfork", VMF_DONTCOPY },	{ "wipeonfork", VMF_WIPEONFORK },
+	{ "dontdump", VMF_DONTDUMP },	{ "hugepage", VMF_HUGEPAGE },
+	{ "nohugepage", VMF_NOHUGEPAGE }, { "mergeable", VMF_MERGEABLE },
+	{ "noreserve", VMF_NORESERVE }, { "hugetlb", VMF_HUGETLB },
+	{ "sync", VMF_SYNC },		{ "droppable", VMF_DROPPABLE },
+	{ "sealed", VMF_SEALED },
+};
+
+static int parse_flags(const json_t *row, uint64_t *ret, struct ckpt_err **err)
+{
+	const json_t *flags = json_object_get(row, "flags");
+	const size_t n_names = sizeof(flag_names) / sizeof(flag_names[0]);
+
+	for (size_t i = 0; i < json_array_size(flags); i++) {
+		const char *s = json_string_value(json_array_get(flags, i));
+		size_t k = 0;
+
+		while (k < n_names && (!s || strcmp(s, flag_names[k].name)))
+			k++;
+		if (k == n_names)
+			return ckpt_fail(err, EINVAL, CKPT_E_IMAGE_VERSION,
+					 "a memory area has the unknown flag \"%s\"", s ? s : "?");
+		*ret |= flag_names[k].bit;
+	}
+	return 0;
+}
+
+static int parse_area(const struct build *b, const json_t *row, struct build_area *a,
+		      struct ckpt_err **err)
+{
+	const char *prot = "";
+	uint64_t object = 0;
+	int rc = js_u64(row, "start", &a->start, err);
+
+	if (rc == 0)
+		rc = js_u64(row, "end", &a->end, err);
+	if (rc == 0)
+		rc = js_str(row, "prot", &prot, err);
+	if (rc == 0)
+		rc = parse_flags(row, &a->flags, err);
+	if (rc == 0)
+		rc = js_opt_u64(row, "object", &object, err);
+	if (rc == 0)
+		rc = js_opt_u64(row, "offset", &a->offset, err);
+	if (rc == 0 && json_object_get(row, "name"))
+		rc = js_bytes(row, "name", &a->name, err);
+	if (rc < 0)
+		return rc;
+	a->prot = (strchr(prot, 'r') ? PROT_READ : 0) | (strchr(prot, 'w') ? PROT_WRITE : 0) |
+		  (strchr(prot, 'x') ? PROT_EXEC : 0);
+	a->special = json_object_get(row, "special") != NULL;
+	if ((a->start | a->end | a->offset) % CORE_PAGE || a->start >= a->end || a->end > USER_END)
+		return ckpt_fail(err, EINVAL, CKPT_E_IMAGE, "memory area %#llx-%#llx is impossible",
+				 (unsigned long long)a->start, (unsigned long long)a->end);
+	if (object >= b->kr.n_fd)
+		return ckpt_fail(err, EINVAL, CKPT_E_IMAGE,
+				 "memory area %#llx refers to object %llu, which does not exist",
+				 (unsigned long long)a->start, (unsigned long long)object);
+	a->object = (uint32_t)object;
+	if (a->flags & VMF_SHARED && !a->object && !a->special)
+		return ckpt_fail(err, EINVAL, CKPT_E_IMAGE,
+				 "shared memory area %#llx has no object",
+				 (unsigned long long)a->start);
+	return 0;
+}
+
+/* Every run of pages must lie within areas that can hold private pages. */
+static int place_runs(struct build *b, struct ckpt_err **err)
+{
+	size_t k = 0;
+
+	for (size_t i = 0; i < b->core.n_runs; i++) {
+		const struct core_run *r = &b->core.runs[i];
+		uint64_t at = r->start, end = at + r->n_pages * CORE_PAGE;
+
+		while (at < end) {
+			while (k < b->n_areas && b->area[k].end <= at)
+				k++;
+			if (k == b->n_areas || b->area[k].start > at || b->area[k].special ||
+			    b->area[k].flags & VMF_SHARED)
+				return ckpt_fail(err, EINVAL, CKPT_E_IMAGE,
+						 "pages at %#llx are in no private memory area",
+						 (unsigned long long)at);
+			b->area[k].has_pages = true;
+			at = b->area[k].end;
+		}
+	}
+	return 0;
+}
+
+int build_areas_parse(struct build *b, struct ckpt_err **err)
+{
+	json_t *mm, *rows;
+	uint64_t last = 0;
+	int rc = js_obj(b->task, "mm", &mm, err);
+
+	if (rc == 0)
+		rc = js_arr(mm, "areas", &rows, err);
+	if (rc < 0)
+		return rc;
+	b->n_areas = json_array_size(rows);
+	b->area = calloc(b->n_areas ? b->n_areas : 1, sizeof(*b->area));
+	if (!b->area)
+		return ckpt_fail_nomem(err);
+	for (size_t i = 0; i < b->n_areas; i++) {
+		rc = parse_area(b, json_array_get(rows, i), &b->area[i], err);
+		if (rc < 0)
+			return rc;
+		if (b->area[i].start < last)
+			return ckpt_fail(err, EINVAL, CKPT_E_IMAGE,
+					 "memory area %#llx overlaps the one before it",
+					 (unsigned long long)b->area[i].start);
+		last = b->area[i].end;
+	}
+	return place_runs(b, err);
+}
+
+void build_areas_done(struct build *b)
+{
+	for (size_t i = 0; i < b->n_areas && b->area; i++)
+		free(b->area[i].name);
+	free(b->area);
+	b->area = NULL;
+	b->n_areas = 0;
+}
+
+/* ---- mapping ---- */
+
+/* Away with the memory that the child was born with; the kernel's own pages at their old place. */
+static int start_empty(struct build *b, struct ckpt_err **err)
+{
+	struct arena *a = &b->arena;
+	uint64_t after = a->there + ARENA_BYTES;
+	const struct build_area *first = NULL;
+
+	for (size_t i = 0; i < b->n_areas && !first; i++)
+		if (b->area[i].special)
+			first = &b->area[i];
+	arena_op(a, "unmap the restorer's memory", SYS_munmap, 0, a->there, 0, 0, 0, 0);
+	arena_op(a, "unmap the restorer's memory", SYS_munmap, after, USER_END - after, 0, 0, 0, 0);
+	/* The kernel maps vvar and vdso together, vvar first. */
+	if (first)
+		arena_op(a, "map the vdso", SYS_arch_prctl, ARCH_MAP_VDSO_64, first->start, 0, 0, 0,
+			 0);
+	return arena_run(a, b->pid, err);
+}
+
+static int map_flags(const struct build_area *a)
+{
+	int flags = a->flags & VMF_SHARED ? MAP_SHARED :
+		    a->flags & VMF_DROPPABLE ? MAP_DROPPABLE :
+					       MAP_PRIVATE;
+
+	flags |= MAP_FIXED_NOREPLACE;
+	if (!a->object)
+		flags |= MAP_ANONYMOUS;
+	if (a->flags & VMF_NORESERVE)
+		flags |= MAP_NORESERVE;
+	if (a->flags & VMF_GROWSDOWN)
+		flags |= MAP_GROWSDOWN;
+	if (a->flags & VMF_HUGETLB)
+		flags |= MAP_HUGETLB;
+	return flags;
+}
+
+static int map_areas(struct build *b, struct ckpt_err **err)
+{
+	for (size_t i = 0; i < b->n_areas; i++) {
+		const struct build_area *a = &b->area[i];
+		/* Reading pages into place needs to write. */
+		int prot = a->prot | (a->has_pages ? PROT_READ | PROT_WRITE : 0);
+		int rc;
+
+		if (a->special)
+			continue;
+		rc = build_room(b, b->pid, 1, 0, err);
+		if (rc < 0)
+			return rc;
+		arena_op(&b->arena, "map a memory area", SYS_mmap, a->start, a->end - a->start,
+			 (uint64_t)prot, (uint64_t)map_flags(a),
+			 a->object ? (uint64_t)b->kr.fd[a->object] : (uint64_t)-1, a->offset);
+	}
+	return arena_run(&b->arena, b->pid, err);
+}
+
+/* ---- pages ---- */
+
+/*
+ * Large runs are read into a scratch area of huge pages and moved (userfaultfd(2), UFFDIO_MOVE): the copy runs at
+ * huge-page speed, four times that of fresh small pages, and the area keeps its own flags.
+ */
+#define HUGE		2097152ULL
+#define SCRATCH_BYTES	(32 * HUGE)
+#define UFFD_API	0xaaULL
+#define UFFDIO_API_NR	0xc018aa3fU
+#define UFFDIO_REGISTER_NR 0xc020aa00U
+#define UFFDIO_MOVE_NR	0xc028aa05U
+#define UFFD_FEATURE_MOVE_BIT (1ULL << 16)
+
+struct uffd_api {
+	uint64_t api, features, ioctls;
+};
+
+struct uffd_register {
+	uint64_t start, len, mode, ioctls;
+};
+
+struct uffd_move {
+	uint64_t dst, src, len, mode;
+	int64_t moved;
+};
+
+struct filler {
+	struct build *b;
+	int uffd;	  /* descriptor in the child, or -1 */
+	uint64_t scratch; /* address in the child, or 0 */
+	/* The vector being gathered. */
+	struct iovec *iov;
+	uint64_t iov_there;
+	size_t n_iov;
+	uint64_t bytes, offset;
+};
+
+enum { IOV_PER_READ = 1024 };
+
+#define READ_MAX (512ULL << 20)
+
+static void flush_iov(struct filler *f)
+{
+	if (f->n_iov)
+		arena_op(&f->b->arena, "read memory pages from the image", SYS_preadv,
+			 (uint64_t)f->b->pages_fd, f->iov_there, f->n_iov, f->offset, 0, 0);
+	f->n_iov = 0;
+	f->bytes = 0;
+}
+
+/* Run what is queued, and check that each read gave all that was asked for. */
+static int run_reads(struct filler *f, struct ckpt_err **err)
+{
+	struct arena *a = &f->b->arena;
+	const struct remote_op *op = (const struct remote_op *)(const void *)(a->here + ARENA_OPS_AT);
+	size_t n;
+	int rc;
+
+	flush_iov(f);
+	n = a->n_ops;
+	rc = arena_run(a, f->b->pid, err);
+	for (size_t i = 0; rc == 0 && i < n; i++) {
+		const struct iovec *iov;
+		uint64_t want = 0;
+
+		if (op[i].nr != SYS_preadv)
+			continue;
+		iov = (const struct iovec *)(const void *)(a->here + (op[i].args[1] - a->there));
+		for (uint64_t k = 0; k < op[i].args[2]; k++)
+			want += iov[k].iov_len;
+		if ((uint64_t)op[i].ret != want)
+			return ckpt_fail(err, EIO, CKPT_E_IMAGE,
+					 "the core file ended early: %lld of %llu bytes read",
+					 (long long)op[i].ret, (unsigned long long)want);
+	}
+	return rc;
+}
+
+static int queue_read(struct filler *f, uint64_t addr, uint64_t len, uint64_t offset,
+		      struct ckpt_err **err)
+{
+	struct arena *a = &f->b->arena;
+
+	if (f->n_iov && (f->n_iov == IOV_PER_READ || f->offset + f->bytes != offset ||
+			 f->bytes + len > READ_MAX))
+		flush_iov(f);
+	if (!f->n_iov) {
+		void *here;
+
+		if (!arena_has_room(a, 4, IOV_PER_READ * sizeof(struct iovec))) {
+			int rc = run_reads(f, err);
+
+			if (rc < 0)
+				return rc;
+		}
+		f->iov_there = arena_space(a, IOV_PER_READ * sizeof(struct iovec), &here);
+		f->iov = here;
+		f->offset = offset;
+	}
+	f->iov[f->n_iov++] = (struct iovec){ (void *)(uintptr_t)addr, len };
+	f->bytes += len;
+	return 0;
+}
+
+static bool can_move(const struct build_area *a)
+{
+	return !a->object && !(a->flags & (VMF_SHARED | VMF_HUGETLB | VMF_GROWSDOWN |
+					   VMF_NOHUGEPAGE | VMF_DROPPABLE));
+}
+
+/* Whole huge pages of one area, by way of the scratch area. */
+static int read_and_move(struct filler *f, uint64_t addr, uint64_t len, uint64_t offset,
+			 struct ckpt_err **err)
+{
+	struct arena *a = &f->b->arena;
+
+	while (len > 0) {
+		uint64_t n = len < SCRATCH_BYTES ? len : SCRATCH_BYTES;
+		struct uffd_move mv = { .dst = addr, .src = f->scratch, .len = n };
+		struct uffd_register reg = { .start = addr, .len = n, .mode = 1 };
+		struct iovec iov = { (void *)(uintptr_t)f->scratch, n };
+		int rc = 0;
+
+		flush_iov(f);
+		if (!arena_has_room(a, 8, 4096))
+			rc = run_reads(f, err);
+		if (rc < 0)
+			return rc;
+		arena_op(a, "read memory pages from the image", SYS_preadv,
+			 (uint64_t)f->b->pages_fd, arena_data(a, &iov, sizeof(iov)), 1, offset, 0, 0);
+		arena_op(a, "register memory with userfaultfd", SYS_ioctl, (uint64_t)f->uffd,
+			 UFFDIO_REGISTER_NR, arena_data(a, &reg, sizeof(reg)), 0, 0, 0);
+		arena_op(a, "move pages into place", SYS_ioctl, (uint64_t)f->uffd, UFFDIO_MOVE_NR,
+			 arena_data(a, &mv, sizeof(mv)), 0, 0, 0);
+		addr += n;
+		offset += n;
+		len -= n;
+	}
+	return 0;
+}
+
+/* Room for the scratch area in the child: a gap between the saved areas. 0: none. */
+static uint64_t scratch_place(const struct build *b)
+{
+	uint64_t at = 1ULL << 32;
+
+	for (size_t i = 0; i <= b->n_areas; i++) {
+		uint64_t end = i < b->n_areas ? b->area[i].start : USER_END - (1ULL << 30);
+
+		/* Keep away from areas that grow down, and from the arena. */
+		if (end > at && end - at >= SCRATCH_BYTES + (1ULL << 28)) {
+			uint64_t s = (at + HUGE - 1) & ~(HUGE - 1);
+
+			if (s + SCRATCH_BYTES <= b->arena.there ||
+			    s >= b->arena.there + ARENA_BYTES)
+				return s;
+		}
+		if (i < b->n_areas && b->area[i].end > at)
+			at = b->area[i].end;
+	}
+	return 0;
+}
+
+/* Without userfaultfd, or without a place for the scratch area, all is read straight into place. */
+static int scratch_make(struct filler *f, struct ckpt_err **err)
+{
+	struct arena *a = &f->b->arena;
+	struct uffd_api api = { .api = UFFD_API, .features = UFFD_FEATURE_MOVE_BIT };
+	uint64_t place = scratch_place(f->b);
+	const struct remote_op *op;
+	int rc;
+
+	if (!place)
+		return 0;
+	op = arena_op(a, "make a userfaultfd", SYS_userfaultfd, 02000000 /* O_CLOEXEC */, 0, 0, 0, 0,
+		      0);
+	((struct remote_op *)(uintptr_t)op)->flags = REMOTE_MAY_FAIL;
+	rc = arena_run(a, f->b->pid, err);
+	if (rc < 0 || op->ret < 0)
+		return rc;
+	f->uffd = (int)op->ret;
+	op = arena_op(a, "set up the userfaultfd", SYS_ioctl, (uint64_t)f->uffd, UFFDIO_API_NR,
+		      arena_data(a, &api, sizeof(api)), 0, 0, 0);
+	((struct remote_op *)(uintptr_t)op)->flags = REMOTE_MAY_FAIL;
+	rc = arena_run(a, f->b->pid, err);
+	if (rc < 0 || op->ret < 0)
+		return rc;
+	arena_op(a, "map a scratch area", SYS_mmap, place, SCRATCH_BYTES, PROT_READ | PROT_WRITE,
+		 MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE | MAP_NORESERVE, (uint64_t)-1, 0);
+	arena_op(a, "ask for huge pages", SYS_madvise, place, SCRATCH_BYTES, MADV_HUGEPAGE, 0, 0, 0)
+		->flags = REMOTE_MAY_FAIL;
+	f->scratch = place;
+	return arena_run(a, f->b->pid, err);
+}
+
+static int scratch_drop(struct filler *f, struct ckpt_err **err)
+{
+	struct arena *a = &f->b->arena;
+
+	if (f->scratch)
+		arena_op(a, "unmap the scratch area", SYS_munmap, f->scratch, SCRATCH_BYTES, 0, 0, 0,
+			 0);
+	if (f->uffd >= 0)
+		arena_op(a, "close the userfaultfd", SYS_close, (uint64_t)f->uffd, 0, 0, 0, 0, 0);
+	return arena_run(a, f->b->pid, err);
+}
+
+/* One piece of a run that lies within one area; huge pages in its middle are moved. */
+static int fill_piece(struct filler *f, const struct build_area *a, uint64_t start, uint64_t end,
+		      uint64_t offset, struct ckpt_err **err)
+{
+	uint64_t h0 = (start + HUGE - 1) & ~(HUGE - 1), h1 = end & ~(HUGE - 1);
+	int rc = 0;
+
+	if (!f->scratch || !can_move(a) || h1 <= h0)
+		return queue_read(f, start, end - start, offset, err);
+	if (h0 > start)
+		rc = queue_read(f, start, h0 - start, offset, err);
+	if (rc == 0)
+		rc = read_and_move(f, h0, h1 - h0, offset + (h0 - start), err);
+	if (rc == 0 && end > h1)
+		rc = queue_read(f, h1, end - h1, offset + (h1 - start), err);
+	return rc;
+}
+
+static int fill_pages(struct build *b, struct ckpt_err **err)
+{
+	struct filler f = { .b = b, .uffd = -1 };
+	uint64_t offset = b->pages_offset;
+	size_t k = 0;
+	int rc = 0;
+
+	if (b->core.n_pages * CORE_PAGE >= 8 * HUGE)
+		rc = scratch_make(&f, err);
+	for (size_t i = 0; rc == 0 && i < b->core.n_runs; i++) {
+		uint64_t at = b->core.runs[i].start, end = at + b->core.runs[i].n_pages * CORE_PAGE;
+
+		while (rc == 0 && at < end) {
+			uint64_t stop;
+
+			while (b->area[k].end <= at)
+				k++;
+			stop = end < b->area[k].end ? end : b->area[k].end;
+			rc = fill_piece(&f, &b->area[k], at, stop, offset, err);
+			offset += stop - at;
+			at = stop;
+		}
+	}
+	if (rc == 0)
+		rc = run_reads(&f, err);
+	if (rc == 0)
+		rc = scratch_drop(&f, err);
+	return rc;
+}
+
+/* ---- what an area still lacks ---- */
+
+static const struct {
+	uint64_t bit;
+	int advice;
+} advices[] = {
+	{ VMF_SEQ_READ, MADV_SEQUENTIAL },	{ VMF_RAND_READ, MADV_RANDOM },
+	{ VMF_DONTCOPY, MADV_DONTFORK },	{ VMF_WIPEONFORK, MADV_WIPEONFORK },
+	{ VMF_DONTDUMP, MADV_DONTDUMP },	{ VMF_HUGEPAGE, MADV_HUGEPAGE },
+	{ VMF_NOHUGEPAGE, MADV_NOHUGEPAGE },	{ VMF_MERGEABLE, MADV_MERGEABLE },
+};
+
+static int finish_area(struct build *b, const struct build_area *a, struct ckpt_err **err)
+{
+	struct arena *ar = &b->arena;
+	uint64_t len = a->end - a->start;
+	size_t name_len = a->name ? strlen(a->name) + 1 : 0;
+	int rc = build_room(b, b->pid, 16, name_len, err);
+
+	if (rc < 0)
+		return rc;
+	if (a->has_pages && (a->prot & (PROT_READ | PROT_WRITE)) != (PROT_READ | PROT_WRITE))
+		arena_op(ar, "protect a memory area", SYS_mprotect, a->start, len, (uint64_t)a->prot,
+			 0, 0, 0);
+	for (size_t i = 0; i < sizeof(advices) / sizeof(advices[0]); i++)
+		/* The kernel sets this one itself on droppable memory, and refuses to be told. */
+		if (a->flags & advices[i].bit && !(a->flags & VMF_DROPPABLE))
+			arena_op(ar, "advise a memory area", SYS_madvise, a->start, len,
+				 (uint64_t)advices[i].advice, 0, 0, 0);
+	if (a->flags & VMF_LOCKED)
+		arena_op(ar, "lock a memory area", SYS_mlock2, a->start, len,
+			 a->flags & VMF_LOCKONFAULT ? MLOCK_ONFAULT : 0, 0, 0, 0);
+	if (a->name)
+		arena_op(ar, "name a memory area", SYS_prctl, PR_SET_VMA, PR_SET_VMA_ANON_NAME,
+			 a->start, len, arena_data(ar, a->name, name_len), 0);
+	return 0;
+}
+
+static int install_guards(struct build *b, struct ckpt_err **err)
+{
+	const json_t *rows = json_object_get(json_object_get(b->task, "mm"), "guards");
+
+	for (size_t i = 0; i < json_array_size(rows); i++) {
+		const json_t *row = json_array_get(rows, i);
+		uint64_t start, end;
+		int rc = js_u64(row, "start", &start, err);
+
+		if (rc == 0)
+			rc = js_u64(row, "end", &end, err);
+		if (rc == 0)
+			rc = build_room(b, b->pid, 1, 0, err);
+		if (rc < 0)
+			return rc;
+		arena_op(&b->arena, "install guard pages", SYS_madvise, start, end - start,
+			 MADV_GUARD, 0, 0, 0);
+	}
+	return 0;
+}
+
+static int seal_areas(struct build *b, struct ckpt_err **err)
+{
+	for (size_t i = 0; i < b->n_areas; i++) {
+		const struct build_area *a = &b->area[i];
+		int rc;
+
+		if (!(a->flags & VMF_SEALED) || a->special)
+			continue;
+		rc = build_room(b, b->pid, 1, 0, err);
+		if (rc < 0)
+			return rc;
+		arena_op(&b->arena, "seal a memory area", SYS_mseal, a->start, a->end - a->start, 0,
+			 0, 0, 0);
+	}
+	return 0;
+}
+
+/* struct prctl_mm_map of <linux/prctl.h>. */
+static int set_mm_fields(struct build *b, struct ckpt_err **err)
+{
+	static const char *const names[] = { "start_code", "end_code", "start_data", "end_data",
+					     "start_brk", "brk", "start_stack", "arg_start",
+					     "arg_end", "env_start", "env_end" };
+	const json_t *mm = json_object_get(b->task, "mm");
+	struct prctl_mm_map map = { .exe_fd = (uint32_t)b->exe_fd };
+	uint64_t *fields[] = { (uint64_t *)&map.start_code, (uint64_t *)&map.end_code,
+			       (uint64_t *)&map.start_data, (uint64_t *)&map.end_data,
+			       (uint64_t *)&map.start_brk,  (uint64_t *)&map.brk,
+			       (uint64_t *)&map.start_stack, (uint64_t *)&map.arg_start,
+			       (uint64_t *)&map.arg_end,    (uint64_t *)&map.env_start,
+			       (uint64_t *)&map.env_end };
+	uint64_t auxv[REC_AUXV_U64] = { 0 };
+	json_t *words;
+	size_t n;
+	int rc = js_arr(mm, "auxv", &words, err);
+
+	for (size_t i = 0; rc == 0 && i < sizeof(names) / sizeof(names[0]); i++)
+		rc = js_u64(mm, names[i], fields[i], err);
+	if (rc < 0)
+		return rc;
+	n = json_array_size(words);
+	if (n > REC_AUXV_U64)
+		return ckpt_fail(err, EINVAL, CKPT_E_IMAGE, "the auxiliary vector is too long");
+	for (size_t i = 0; i < n; i++)
+		auxv[i] = strtoull(json_string_value(json_array_get(words, i)) ?: "0", NULL, 0);
+	rc = build_room(b, b->pid, 1, sizeof(map) + sizeof(auxv) + 64, err);
+	if (rc < 0)
+		return rc;
+	map.auxv = (void *)(uintptr_t)arena_data(&b->arena, auxv, n * sizeof(auxv[0]));
+	map.auxv_size = (uint32_t)(n * sizeof(auxv[0]));
+	arena_op(&b->arena, "set the memory descriptor's fields (PR_SET_MM_MAP)", SYS_prctl,
+		 PR_SET_MM, PR_SET_MM_MAP, arena_data(&b->arena, &map, sizeof(map)), sizeof(map), 0,
+		 0);
+	return arena_run(&b->arena, b->pid, err);
+}
+
+int build_memory(struct build *b, struct ckpt_err **err)
+{
+	int rc = start_empty(b, err);
+
+	if (rc == 0)
+		rc = map_areas(b, err);
+	if (rc == 0)
+		rc = fill_pages(b, err);
+	for (size_t i = 0; rc == 0 && i < b->n_areas; i++)
+		if (!b->area[i].special)
+			rc = finish_area(b, &b->area[i], err);
+	if (rc == 0)
+		rc = install_guards(b, err);
+	if (rc == 0)
+		rc = seal_areas(b, err);
+	if (rc == 0)
+		rc = arena_run(&b->arena, b->pid, err);
+	if (rc == 0)
+		rc = set_mm_fields(b, err);
+	return rc;
+}

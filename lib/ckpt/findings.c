@@ -1,0 +1,43 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+/* Lists of findings: what a check says, row by row. */
+#include "kind.h"
+#include "util.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#define EXPORT __attribute__((visibility("default")))
+
+int findings_add(struct ckpt_findings *f, enum ckpt_verdict v, const char *subject, const char *what,
+		 const char *why, const char *remedy, struct ckpt_err **err)
+{
+	struct ckpt_finding row = { v, strdup(subject), strdup(what), strdup(why), strdup(remedy) };
+	struct ckpt_finding *more = realloc(f->row, (f->n + 1) * sizeof(*more));
+
+	if (more)
+		f->row = more;
+	if (!more || !row.subject || !row.what || !row.why || !row.remedy) {
+		free(row.subject);
+		free(row.what);
+		free(row.why);
+		free(row.remedy);
+		return ckpt_fail_nomem(err);
+	}
+	f->row[f->n++] = row;
+	f->n_no += v == CKPT_NO;
+	return 0;
+}
+
+EXPORT void ckpt_findings_free(struct ckpt_findings *f)
+{
+	if (!f)
+		return;
+	for (size_t i = 0; i < f->n; i++) {
+		free(f->row[i].subject);
+		free(f->row[i].what);
+		free(f->row[i].why);
+		free(f->row[i].remedy);
+	}
+	free(f->row);
+	free(f);
+}

@@ -1,0 +1,980 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * The image directory. Writing: everything goes into a temporary directory beside the final place;
+ * only when every file is on the disk does one rename make the image appear, so it exists whole or
+ * not at all. Reading: the directory may come from anybody, so nothing in it is believed before it
+ * is checked. What the manifest says beyond its own format is the business of those who wrote it.
+ */
+#include "image.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/random.h>
+#include <sys/stat.h>
+#include <xxhash.h>
+
+#include "core.h"
+#include "util.h"
+
+#define IMAGE_SEAL_WORD	  "ebpf-ckpt-seal"
+#define IMAGE_SEAL_MAX	  128
+#define IMAGE_CORE_PREFIX "core."
+#define IMAGE_HASH_STEP	  (256U << 10)
+#define IMAGE_TMP_TRIES	  64
+
+/* Features of an image that this version understands when "required" names them. */
+static const char *const image_features[] = { "zstd" };
+
+/* ---- words ---- */
+
+/* dir/name as a path for a message; the name alone when /proc does not tell. */
+static void image_path_of(int dir_fd, const char *name, char *buf, size_t len)
+{
+	char link[64], dir[512];
+	ssize_t n;
+
+	snprintf(link, sizeof(link), "/proc/self/fd/%d", dir_fd);
+	n = readlink(link, dir, sizeof(dir) - 1);
+	if (n <= 0)
+		n = 0;
+	dir[n] = '\0';
+	snprintf(buf, len, "%s%s%s", dir, n ? "/" : "", name);
+}
+
+struct image_cause {
+	int errnum;
+	const char *text;
+	const char *hint;
+};
+
+static const struct image_cause image_causes[] = {
+	{ ENOSPC, "the disk is full", "make room, or choose another disk with --output" },
+	{ EDQUOT, "the disk quota is used up", "make room, or choose another disk with --output" },
+	{ EROFS, "the file system is read-only", "choose another place with --output" },
+	{ EFBIG, "the file-size limit is in the way", "raise it: ulimit -f unlimited" },
+	{ EACCES, "permission denied", "choose a directory that you may write, with --output" },
+	{ EPERM, "not permitted", "choose another place with --output" },
+};
+
+int image_fail_write(struct ckpt_err **err, int rc, int dir_fd, const char *name)
+{
+	char path[1024];
+
+	rc = rc < 0 ? -rc : rc;
+	image_path_of(dir_fd, name, path, sizeof(path));
+	for (size_t i = 0; i < sizeof(image_causes) / sizeof(image_causes[0]); i++) {
+		const struct image_cause *c = &image_causes[i];
+
+		if (c->errnum != rc)
+			continue;
+		if (err && !*err) {
+			ckpt_fail(err, rc, CKPT_E_OUTPUT, "cannot write %s: %s", path, c->text);
+			ckpt_hint(err, "%s", c->hint);
+		}
+		return -rc;
+	}
+	return ckpt_fail_errno(err, rc, CKPT_E_OUTPUT, "cannot write %s", path);
+}
+
+static void image_hex128(XXH128_hash_t h, char hex[33])
+{
+	XXH128_canonical_t c;
+
+	XXH128_canonicalFromHash(&c, h);
+	for (size_t i = 0; i < sizeof(c.digest); i++)
+		snprintf(hex + 2 * i, 3, "%02x", c.digest[i]);
+}
+
+/* A plain name within one directory. */
+static bool image_name_ok(const char *name)
+{
+	return name[0] && name[0] != '.' && !strchr(name, '/') && strlen(name) <= NAME_MAX;
+}
+
+/* ---- making the directory ---- */
+
+/*
+ * Split into the directory that will hold the image and its name there. A path that ends in "." or
+ * ".." names a directory that cannot be renamed over, so it is refused.
+ */
+static int image_split(const char *path, char **ret_parent, char **ret_name, struct ckpt_err **err)
+{
+	_cleanup_free_ char *copy = strdup(path), *name = NULL, *parent = NULL;
+	size_t len;
+	char *slash;
+
+	if (!copy)
+		return ckpt_fail_nomem(err);
+	len = strlen(copy);
+	while (len > 1 && copy[len - 1] == '/')
+		copy[--len] = '\0';
+	slash = strrchr(copy, '/');
+	name = strdup(slash ? slash + 1 : copy);
+	if (!slash)
+		parent = strdup(".");
+	else
+		parent = strndup(copy, slash == copy ? 1 : (size_t)(slash - copy));
+	if (!name || !parent)
+		return ckpt_fail_nomem(err);
+	if (!*name || strcmp(name, ".") == 0 || strcmp(name, "..") == 0)
+		return ckpt_fail(err, EEXIST, CKPT_E_EXISTS, "\"%s\" cannot become an image", path);
+	*ret_parent = TAKE_PTR(parent);
+	*ret_name = TAKE_PTR(name);
+	return 0;
+}
+
+/* Whether the directory holds nothing; fd is taken. */
+static int image_dir_is_empty(int fd, bool *ret)
+{
+	DIR *d = fdopendir(fd);
+	struct dirent *de;
+	bool empty = true;
+
+	if (!d) {
+		int r = -errno;
+
+		close(fd);
+		return r;
+	}
+	while (empty && (de = readdir(d)))
+		empty = strcmp(de->d_name, ".") == 0 || strcmp(de->d_name, "..") == 0;
+	closedir(d);
+	*ret = empty;
+	return 0;
+}
+
+/* The final place must be free: absent, or an empty directory that rename(2) may replace. */
+static int image_check_place(struct image_writer *w, const char *path, struct ckpt_err **err)
+{
+	struct statx sx;
+	bool empty = false;
+	int fd, r;
+
+	if (statx(w->parent_fd, w->name, AT_SYMLINK_NOFOLLOW, STATX_TYPE, &sx) < 0) {
+		if (errno == ENOENT)
+			return 0;
+		return image_fail_write(err, errno, w->parent_fd, w->name);
+	}
+	if (!S_ISDIR(sx.stx_mode))
+		return ckpt_fail(err, EEXIST, CKPT_E_EXISTS, "%s exists and is not a directory",
+				 path);
+	if (sx.stx_attributes & STATX_ATTR_MOUNT_ROOT)
+		return ckpt_fail(err, EBUSY, CKPT_E_EXISTS, "%s is a mount point", path);
+	fd = openat(w->parent_fd, w->name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	r = fd < 0 ? -errno : image_dir_is_empty(fd, &empty);
+	if (r < 0)
+		return ckpt_fail_errno(err, r, CKPT_E_EXISTS, "%s exists and cannot be looked into",
+				       path);
+	if (!empty)
+		return ckpt_fail(err, ENOTEMPTY, CKPT_E_EXISTS, "%s exists and is not empty", path);
+	w->replace_empty = true;
+	return 0;
+}
+
+/* ".NAME.XXXXXX.tmp", the name shortened when all of it would not fit. */
+static int image_tmp_name(const char *name, char **ret)
+{
+	static const char letters[] = "abcdefghijklmnopqrstuvwxyz012345";
+	unsigned char rnd[6];
+	char x[sizeof(rnd) + 1];
+	int keep = NAME_MAX - (int)sizeof("..XXXXXX.tmp");
+
+	if (getrandom(rnd, sizeof(rnd), 0) != sizeof(rnd))
+		return -EIO;
+	for (size_t i = 0; i < sizeof(rnd); i++)
+		x[i] = letters[rnd[i] % 32];
+	x[sizeof(rnd)] = '\0';
+	return asprintf(ret, ".%.*s.%s.tmp", keep, name, x) < 0 ? -ENOMEM : 0;
+}
+
+static int image_make_tmp(struct image_writer *w, struct ckpt_err **err)
+{
+	for (int i = 0; i < IMAGE_TMP_TRIES; i++) {
+		_cleanup_free_ char *tmp = NULL;
+		int r = image_tmp_name(w->name, &tmp);
+
+		if (r == -ENOMEM)
+			return ckpt_fail_nomem(err);
+		if (r < 0)
+			return ckpt_fail_errno(err, r, CKPT_E_SYS, "no random numbers");
+		if (mkdirat(w->parent_fd, tmp, 0700) < 0) {
+			if (errno == EEXIST)
+				continue;
+			return image_fail_write(err, errno, w->parent_fd, tmp);
+		}
+		w->tmp_name = TAKE_PTR(tmp);
+		w->dir_fd = openat(w->parent_fd, w->tmp_name,
+				   O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+		/* an unusual umask may have taken rights away from ourselves */
+		if (w->dir_fd < 0 || fchmod(w->dir_fd, 0700) < 0)
+			return image_fail_write(err, errno, w->parent_fd, w->tmp_name);
+		return 0;
+	}
+	return ckpt_fail(err, EEXIST, CKPT_E_OUTPUT, "no free name for a temporary directory");
+}
+
+int image_create(struct image_writer *w, const char *path, uid_t uid, gid_t gid,
+		 struct ckpt_err **err)
+{
+	_cleanup_free_ char *parent = NULL;
+	int r;
+
+	*w = (struct image_writer)IMAGE_WRITER_INIT;
+	w->uid = uid;
+	w->gid = gid;
+	r = image_split(path, &parent, &w->name, err);
+	if (r < 0)
+		return r;
+	w->files = json_array();
+	if (!w->files) {
+		image_writer_done(w);
+		return ckpt_fail_nomem(err);
+	}
+	w->parent_fd = open(parent, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (w->parent_fd < 0)
+		r = ckpt_fail_errno(err, errno, CKPT_E_OUTPUT, "cannot make %s: directory %s", path,
+				    parent);
+	if (r >= 0)
+		r = image_check_place(w, path, err);
+	if (r >= 0)
+		r = image_make_tmp(w, err);
+	if (r < 0)
+		image_writer_done(w);
+	return r;
+}
+
+/* ---- filling it ---- */
+
+/* Give a file or directory to the image's owner. */
+static int image_chown(const struct image_writer *w, int fd)
+{
+	struct stat st;
+
+	if (fstat(fd, &st) < 0)
+		return -errno;
+	if (st.st_uid == w->uid && st.st_gid == w->gid)
+		return 0;
+	return fchown(fd, w->uid, w->gid) < 0 ? -errno : 0;
+}
+
+static int image_new_file(const struct image_writer *w, int dir_fd, const char *name, int *ret_fd,
+			  struct ckpt_err **err)
+{
+	_cleanup_close_ int fd =
+		openat(dir_fd, name, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+	int r = fd < 0 ? -errno : image_chown(w, fd);
+
+	if (r < 0)
+		return image_fail_write(err, r, dir_fd, name);
+	*ret_fd = TAKE_FD(fd);
+	return 0;
+}
+
+static int image_open_data_dir(struct image_writer *w, struct ckpt_err **err)
+{
+	int r = 0;
+
+	if (w->data_fd >= 0)
+		return 0;
+	if (mkdirat(w->dir_fd, IMAGE_DATA, 0700) < 0)
+		return image_fail_write(err, errno, w->dir_fd, IMAGE_DATA);
+	w->data_fd = openat(w->dir_fd, IMAGE_DATA, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	if (w->data_fd < 0 || fchmod(w->data_fd, 0700) < 0)
+		r = -errno;
+	return r < 0 ? image_fail_write(err, r, w->dir_fd, IMAGE_DATA) : 0;
+}
+
+int image_data_open(struct image_writer *w, const char *name, int *ret_fd, struct ckpt_err **err)
+{
+	int r;
+
+	if (!image_name_ok(name))
+		return ckpt_fail(err, EINVAL, CKPT_E_OUTPUT, "\"%s\" is no name for a data file",
+				 name);
+	r = image_open_data_dir(w, err);
+	if (r < 0)
+		return r;
+	return image_new_file(w, w->data_fd, name, ret_fd, err);
+}
+
+/* XXH3-128 of a whole file, which must have `size` bytes. */
+static int image_hash_file(int fd, uint64_t size, char hex[33])
+{
+	_cleanup_free_ uint8_t *buf = malloc(IMAGE_HASH_STEP);
+	XXH3_state_t *h = XXH3_createState();
+	int r = buf && h ? 0 : -ENOMEM;
+
+	if (h)
+		XXH3_128bits_reset(h);
+	for (uint64_t done = 0; r >= 0 && done < size;) {
+		size_t step = size - done < IMAGE_HASH_STEP ? size - done : IMAGE_HASH_STEP;
+
+		r = pread_all(fd, buf, step, done);
+		if (r >= 0)
+			XXH3_128bits_update(h, buf, step);
+		done += step;
+	}
+	if (r >= 0)
+		image_hex128(XXH3_128bits_digest(h), hex);
+	XXH3_freeState(h);
+	return r;
+}
+
+static int image_note_file(struct image_writer *w, const char *dir, const char *name,
+			   uint64_t bytes, const char *xxh3, struct ckpt_err **err)
+{
+	json_t *row = json_pack("{s:s+, s:I, s:s}", "name", dir, name, "bytes", (json_int_t)bytes,
+				"xxh3", xxh3);
+
+	if (!row || json_array_append_new(w->files, row) < 0)
+		return ckpt_fail_nomem(err);
+	w->bytes += bytes;
+	return 0;
+}
+
+int image_data_done(struct image_writer *w, const char *name, int fd, struct ckpt_err **err)
+{
+	char hex[33];
+	struct stat st;
+	int r = 0;
+
+	if (fstat(fd, &st) < 0 || fsync(fd) < 0)
+		r = -errno;
+	if (r >= 0)
+		r = image_hash_file(fd, (uint64_t)st.st_size, hex);
+	if (r < 0)
+		return image_fail_write(err, r, w->data_fd, name);
+	return image_note_file(w, IMAGE_DATA "/", name, (uint64_t)st.st_size, hex, err);
+}
+
+int image_data_write(struct image_writer *w, const char *name, const void *data, size_t len,
+		     struct ckpt_err **err)
+{
+	_cleanup_close_ int fd = -1;
+	char hex[33];
+	int r;
+
+	r = image_data_open(w, name, &fd, err);
+	if (r < 0)
+		return r;
+	r = write_all(fd, data, len);
+	if (r >= 0 && fsync(fd) < 0)
+		r = -errno;
+	if (r < 0)
+		return image_fail_write(err, r, w->data_fd, name);
+	image_hex128(XXH3_128bits(data, len), hex);
+	return image_note_file(w, IMAGE_DATA "/", name, len, hex, err);
+}
+
+int image_note_core(struct image_writer *w, const char *name, uint64_t bytes, const char *head_xxh3,
+		    struct ckpt_err **err)
+{
+	_cleanup_close_ int fd = openat(w->dir_fd, name, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
+	struct stat st;
+	int r = 0;
+
+	/* It was made durable by its writer, but perhaps not as its owner's. */
+	if (fd < 0 || fstat(fd, &st) < 0)
+		r = -errno;
+	else if (st.st_uid != w->uid || st.st_gid != w->gid)
+		r = fchown(fd, w->uid, w->gid) < 0 || fsync(fd) < 0 ? -errno : 0;
+	if (r < 0)
+		return image_fail_write(err, r, w->dir_fd, name);
+	return image_note_file(w, "", name, bytes, head_xxh3, err);
+}
+
+/* ---- the manifest's text ---- */
+
+/*
+ * Written by hand, because jansson's own dump takes 2.5 us per area, most of it to guard against
+ * loops that a manifest cannot have. Whatever needs escaping is still left to it.
+ */
+struct image_text {
+	char *buf; /* owned */
+	size_t len, size;
+	bool failed; /* out of memory; what comes after is dropped */
+};
+
+static int image_text_add(const char *data, size_t len, void *userdata)
+{
+	struct image_text *t = userdata;
+
+	if (!t->failed && t->size - t->len < len) {
+		size_t size = t->size * 2 + len + (64U << 10);
+		char *buf = realloc(t->buf, size);
+
+		t->failed = !buf;
+		if (buf) {
+			t->buf = buf;
+			t->size = size;
+		}
+	}
+	if (t->failed)
+		return -1;
+	memcpy(t->buf + t->len, data, len);
+	t->len += len;
+	return 0;
+}
+
+static void image_text_break(struct image_text *t, unsigned int depth)
+{
+	static const char indent[] = "                ";
+	size_t n = depth < sizeof(indent) ? depth : sizeof(indent) - 1;
+
+	image_text_add("\n", 1, t);
+	image_text_add(indent, n, t);
+}
+
+static void image_text_string(struct image_text *t, const char *s, size_t len)
+{
+	json_t *v;
+
+	for (size_t i = 0; i < len; i++) {
+		if ((unsigned char)s[i] >= 0x20 && s[i] != '"' && s[i] != '\\')
+			continue;
+		v = json_stringn(s, len);
+		if (!v || json_dump_callback(v, image_text_add, t, JSON_ENCODE_ANY) < 0)
+			t->failed = true;
+		json_decref(v);
+		return;
+	}
+	image_text_add("\"", 1, t);
+	image_text_add(s, len, t);
+	image_text_add("\"", 1, t);
+}
+
+static void image_text_integer(struct image_text *t, json_int_t v)
+{
+	char buf[24], *p = buf + sizeof(buf);
+	uint64_t n = v < 0 ? 0 - (uint64_t)v : (uint64_t)v;
+
+	do {
+		*--p = (char)('0' + n % 10);
+		n /= 10;
+	} while (n);
+	if (v < 0)
+		*--p = '-';
+	image_text_add(p, (size_t)(buf + sizeof(buf) - p), t);
+}
+
+/* Whether any child is itself an array or an object with something in it. */
+static bool image_has_containers(json_t *v)
+{
+	const char *key;
+	json_t *c;
+	size_t i;
+
+	json_array_foreach(v, i, c) {
+		if (json_array_size(c) || json_object_size(c))
+			return true;
+	}
+	json_object_foreach(v, key, c) {
+		if (json_array_size(c) || json_object_size(c))
+			return true;
+	}
+	return false;
+}
+
+/* Innermost containers take one line; the others are broken up, indented by their depth. */
+static void image_text_value(struct image_text *t, json_t *v, unsigned int depth)
+{
+	bool array = json_is_array(v), lines;
+	size_t i, n = 0;
+	const char *key;
+	json_t *c;
+
+	if (json_is_string(v)) {
+		image_text_string(t, json_string_value(v), json_string_length(v));
+		return;
+	}
+	if (json_is_integer(v)) {
+		image_text_integer(t, json_integer_value(v));
+		return;
+	}
+	if (!array && !json_is_object(v)) {
+		if (json_dump_callback(v, image_text_add, t, JSON_ENCODE_ANY) < 0)
+			t->failed = true;
+		return;
+	}
+	lines = image_has_containers(v);
+	image_text_add(array ? "[" : "{", 1, t);
+	json_array_foreach(v, i, c) {
+		if (n++)
+			image_text_add(",", 1, t);
+		if (lines)
+			image_text_break(t, depth + 1);
+		image_text_value(t, c, depth + 1);
+	}
+	json_object_foreach(v, key, c) {
+		if (n++)
+			image_text_add(",", 1, t);
+		if (lines)
+			image_text_break(t, depth + 1);
+		image_text_string(t, key, strlen(key));
+		image_text_add(lines ? ": " : ":", lines ? 2 : 1, t);
+		image_text_value(t, c, depth + 1);
+	}
+	if (lines)
+		image_text_break(t, depth);
+	image_text_add(array ? "]" : "}", 1, t);
+}
+
+/* The manifest with the members that belong to the image: a new object, sharing the old one's
+ * members. */
+static json_t *image_full_manifest(const struct image_writer *w, json_t *manifest)
+{
+	_cleanup_json_ json_t *m = json_object();
+
+	if (!m || json_object_set_new(m, "format", json_string(IMAGE_FORMAT)) < 0 ||
+	    json_object_set_new(m, "version", json_integer(IMAGE_VERSION)) < 0 ||
+	    json_object_update(m, manifest) < 0 || json_object_set(m, "files", w->files) < 0)
+		return NULL;
+	return TAKE_PTR(m);
+}
+
+/* ---- sealing ---- */
+
+static int image_put_file(const struct image_writer *w, const char *name, const char *data,
+			  size_t len, struct ckpt_err **err)
+{
+	_cleanup_close_ int fd = -1;
+	int r;
+
+	r = image_new_file(w, w->dir_fd, name, &fd, err);
+	if (r < 0)
+		return r;
+	r = write_all(fd, data, len);
+	if (r >= 0 && fsync(fd) < 0)
+		r = -errno;
+	return r < 0 ? image_fail_write(err, r, w->dir_fd, name) : 0;
+}
+
+static int image_put_manifest(struct image_writer *w, json_t *manifest, struct ckpt_err **err)
+{
+	_cleanup_json_ json_t *full = image_full_manifest(w, manifest);
+	struct image_text t = { 0 };
+	_cleanup_free_ char *text = NULL;
+	char hex[33], seal[IMAGE_SEAL_MAX];
+	int r, n;
+
+	if (full)
+		image_text_value(&t, full, 0);
+	image_text_add("\n", 1, &t);
+	text = t.buf;
+	if (!full || t.failed)
+		return ckpt_fail_nomem(err);
+	if (t.len > IMAGE_MAX_MANIFEST)
+		return ckpt_fail(err, EFBIG, CKPT_E_OUTPUT, "the manifest is too large");
+	r = image_put_file(w, IMAGE_MANIFEST, text, t.len, err);
+	if (r < 0)
+		return r;
+	image_hex128(XXH3_128bits(text, t.len), hex);
+	n = snprintf(seal, sizeof(seal), IMAGE_SEAL_WORD " 1 xxh3:%s\n", hex);
+	r = image_put_file(w, IMAGE_SEAL, seal, (size_t)n, err);
+	if (r >= 0)
+		w->bytes += t.len + (size_t)n;
+	return r;
+}
+
+/* The directories' own entries and owner. */
+static int image_sync_dirs(const struct image_writer *w)
+{
+	int r;
+
+	if (w->data_fd >= 0) {
+		r = image_chown(w, w->data_fd);
+		if (r < 0)
+			return r;
+		if (fsync(w->data_fd) < 0)
+			return -errno;
+	}
+	r = image_chown(w, w->dir_fd);
+	if (r < 0)
+		return r;
+	return fsync(w->dir_fd) < 0 ? -errno : 0;
+}
+
+static int image_rename(const struct image_writer *w)
+{
+	struct stat st;
+
+	if (w->replace_empty)
+		return renameat(w->parent_fd, w->tmp_name, w->parent_fd, w->name) < 0 ? -errno : 0;
+	if (renameat2(w->parent_fd, w->tmp_name, w->parent_fd, w->name, RENAME_NOREPLACE) == 0)
+		return 0;
+	if (errno != EINVAL)
+		return -errno;
+	/* a file system without RENAME_NOREPLACE: all that is lost is the look and the act being
+	 * one */
+	if (fstatat(w->parent_fd, w->name, &st, AT_SYMLINK_NOFOLLOW) == 0)
+		return -EEXIST;
+	return renameat(w->parent_fd, w->tmp_name, w->parent_fd, w->name) < 0 ? -errno : 0;
+}
+
+int image_seal(struct image_writer *w, json_t *manifest, struct ckpt_err **err)
+{
+	int r;
+
+	r = image_put_manifest(w, manifest, err);
+	if (r < 0)
+		return r;
+	r = image_sync_dirs(w);
+	if (r < 0)
+		return image_fail_write(err, r, w->parent_fd, w->tmp_name);
+	r = image_rename(w);
+	if (r == -EEXIST || r == -ENOTEMPTY || r == -ENOTDIR)
+		return ckpt_fail(err, r, CKPT_E_EXISTS,
+				 "%s came into being while the image was written", w->name);
+	if (r < 0)
+		return image_fail_write(err, r, w->parent_fd, w->name);
+	if (fsync(w->parent_fd) < 0) {
+		/* not durable is not there: take it back, image_writer_done() removes it */
+		r = -errno;
+		renameat(w->parent_fd, w->name, w->parent_fd, w->tmp_name);
+		return image_fail_write(err, r, w->parent_fd, w->name);
+	}
+	free(TAKE_PTR(w->tmp_name));
+	return 0;
+}
+
+/* Remove the entries of a directory, one level of directories below it included. */
+static void image_remove_entries(int dir_fd, int levels)
+{
+	int fd = openat(dir_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	DIR *d = fd < 0 ? NULL : fdopendir(fd);
+	struct dirent *de;
+
+	if (!d) {
+		if (fd >= 0)
+			close(fd);
+		return;
+	}
+	while ((de = readdir(d))) {
+		_cleanup_close_ int sub = -1;
+
+		if (strcmp(de->d_name, ".") == 0 || strcmp(de->d_name, "..") == 0)
+			continue;
+		if (unlinkat(dir_fd, de->d_name, 0) == 0 || levels == 0)
+			continue;
+		sub = openat(dir_fd, de->d_name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+		if (sub < 0)
+			continue;
+		image_remove_entries(sub, levels - 1);
+		unlinkat(dir_fd, de->d_name, AT_REMOVEDIR);
+	}
+	closedir(d);
+}
+
+void image_writer_done(struct image_writer *w)
+{
+	/* a zeroed writer never opened anything: descriptor 0 is not its own */
+	if (w->name) {
+		if (w->tmp_name) {
+			if (w->dir_fd >= 0)
+				image_remove_entries(w->dir_fd, 1);
+			unlinkat(w->parent_fd, w->tmp_name, AT_REMOVEDIR);
+		}
+		close_reset(&w->data_fd);
+		close_reset(&w->dir_fd);
+		close_reset(&w->parent_fd);
+		json_decref(w->files);
+		free(w->tmp_name);
+		free(w->name);
+	}
+	*w = (struct image_writer)IMAGE_WRITER_INIT;
+}
+
+/* ---- reading ---- */
+
+/* Open a regular file; a FIFO or a device put there must neither block nor act. */
+static int image_open_regular(int dir_fd, const char *name, struct stat *st, int *ret_fd)
+{
+	_cleanup_close_ int fd =
+		openat(dir_fd, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
+
+	if (fd < 0)
+		return -errno;
+	if (fstat(fd, st) < 0)
+		return -errno;
+	if (!S_ISREG(st->st_mode))
+		return -ELOOP;
+	*ret_fd = TAKE_FD(fd);
+	return 0;
+}
+
+static int image_fail_open(struct ckpt_err **err, int rc, const char *path, const char *name)
+{
+	if (rc == -ELOOP)
+		return ckpt_fail(err, rc, CKPT_E_IMAGE, "%s/%s is not a regular file", path, name);
+	return ckpt_fail_errno(err, rc, CKPT_E_IMAGE, "cannot open %s/%s", path, name);
+}
+
+/* The checksum that the seal has for the manifest. */
+static int image_read_seal(const struct image *im, const char *path, char hex[33],
+			   struct ckpt_err **err)
+{
+	char text[IMAGE_SEAL_MAX] = "", word[32] = "", rest = '\0';
+	_cleanup_close_ int fd = -1;
+	unsigned int version = 0;
+	struct stat st;
+	int r, n;
+
+	r = image_open_regular(im->dir_fd, IMAGE_SEAL, &st, &fd);
+	if (r == -ENOENT) {
+		ckpt_fail(err, r, CKPT_E_IMAGE, "%s is not sealed: its checkpoint never finished",
+			  path);
+		ckpt_hint(err, "remove it and make the checkpoint again");
+		return r;
+	}
+	if (r < 0)
+		return image_fail_open(err, r, path, IMAGE_SEAL);
+	if (st.st_size <= 0 || st.st_size >= IMAGE_SEAL_MAX)
+		return ckpt_fail(err, EBADMSG, CKPT_E_IMAGE, "the seal of %s is damaged", path);
+	r = pread_all(fd, text, (size_t)st.st_size, 0);
+	if (r < 0)
+		return ckpt_fail_errno(err, r, CKPT_E_IMAGE, "cannot read %s/%s", path, IMAGE_SEAL);
+	n = sscanf(text, "%31s %9u xxh3:%32[0-9a-f]%c", word, &version, hex, &rest);
+	if (n >= 2 && strcmp(word, IMAGE_SEAL_WORD) == 0 && version > 1)
+		return ckpt_fail(err, ENOTSUP, CKPT_E_IMAGE_VERSION,
+				 "%s was made by a newer version (seal %u)", path, version);
+	if (n != 4 || strcmp(word, IMAGE_SEAL_WORD) != 0 || strlen(hex) != 32 || rest != '\n')
+		return ckpt_fail(err, EBADMSG, CKPT_E_IMAGE, "the seal of %s is damaged", path);
+	return 0;
+}
+
+static int image_parse_manifest(struct image *im, const char *text, size_t len, const char *path,
+				struct ckpt_err **err)
+{
+	json_error_t why;
+
+	im->manifest = json_loadb(text, len, JSON_REJECT_DUPLICATES, &why);
+	if (!im->manifest)
+		return ckpt_fail(err, EBADMSG, CKPT_E_IMAGE, "%s/" IMAGE_MANIFEST ", line %d: %s",
+				 path, why.line, why.text);
+	if (!json_is_object(im->manifest))
+		return ckpt_fail(err, EBADMSG, CKPT_E_IMAGE, "%s/" IMAGE_MANIFEST " is no object",
+				 path);
+	return 0;
+}
+
+static int image_read_manifest(struct image *im, const char *path, struct ckpt_err **err)
+{
+	_cleanup_free_ char *text = NULL;
+	_cleanup_close_ int fd = -1;
+	char want[33] = "", have[33];
+	struct stat st;
+	size_t len;
+	int r;
+
+	r = image_open_regular(im->dir_fd, IMAGE_MANIFEST, &st, &fd);
+	if (r == -ENOENT)
+		return ckpt_fail(err, r, CKPT_E_IMAGE,
+				 "%s is not an image: it has no " IMAGE_MANIFEST, path);
+	if (r < 0)
+		return image_fail_open(err, r, path, IMAGE_MANIFEST);
+	r = image_read_seal(im, path, want, err);
+	if (r < 0)
+		return r;
+	if ((uint64_t)st.st_size > IMAGE_MAX_MANIFEST)
+		return ckpt_fail(err, EFBIG, CKPT_E_IMAGE, "%s/" IMAGE_MANIFEST " is too large",
+				 path);
+	len = (size_t)st.st_size;
+	text = malloc(len + 1);
+	if (!text)
+		return ckpt_fail_nomem(err);
+	r = pread_all(fd, text, len, 0);
+	if (r < 0)
+		return ckpt_fail_errno(err, r, CKPT_E_IMAGE, "cannot read %s/" IMAGE_MANIFEST,
+				       path);
+	image_hex128(XXH3_128bits(text, len), have);
+	if (strcmp(want, have) != 0)
+		return ckpt_fail(err, EBADMSG, CKPT_E_IMAGE,
+				 "%s/" IMAGE_MANIFEST " was altered or cut short", path);
+	return image_parse_manifest(im, text, len, path, err);
+}
+
+static bool image_knows(const char *feature)
+{
+	for (size_t i = 0; i < sizeof(image_features) / sizeof(image_features[0]); i++) {
+		if (strcmp(image_features[i], feature) == 0)
+			return true;
+	}
+	return false;
+}
+
+static int image_check_required(const json_t *manifest, const char *path, struct ckpt_err **err)
+{
+	json_t *required = NULL, *row;
+	size_t i;
+	int r;
+
+	if (!json_object_get(manifest, "required"))
+		return 0;
+	r = js_arr(manifest, "required", &required, err);
+	if (r < 0)
+		return r;
+	json_array_foreach(required, i, row) {
+		const char *feature = json_string_value(row);
+
+		if (!feature)
+			return ckpt_fail(err, EBADMSG, CKPT_E_IMAGE,
+					 "the manifest's \"required\" holds something else than "
+					 "names");
+		if (!image_knows(feature)) {
+			ckpt_fail(err, ENOTSUP, CKPT_E_IMAGE_VERSION,
+				  "%s needs \"%s\", which this version does not know", path,
+				  feature);
+			ckpt_hint(err, "restore it with a newer version of ebpf-ckpt");
+			return -ENOTSUP;
+		}
+	}
+	return 0;
+}
+
+static int image_check_format(const json_t *manifest, const char *path, struct ckpt_err **err)
+{
+	const char *format = NULL;
+	uint64_t version = 0;
+	int r;
+
+	r = js_str(manifest, "format", &format, err);
+	if (r < 0)
+		return r;
+	if (strcmp(format, IMAGE_FORMAT) != 0)
+		return ckpt_fail(err, EBADMSG, CKPT_E_IMAGE,
+				 "%s is something else than an image: its format is \"%.64s\"",
+				 path, format);
+	r = js_u64(manifest, "version", &version, err);
+	if (r < 0)
+		return r;
+	if (version == 0)
+		return ckpt_fail(err, EBADMSG, CKPT_E_IMAGE, "%s has version 0", path);
+	if (version > IMAGE_VERSION) {
+		ckpt_fail(err, ENOTSUP, CKPT_E_IMAGE_VERSION,
+			  "%s has image version %llu, this program knows up to %d", path,
+			  (unsigned long long)version, IMAGE_VERSION);
+		ckpt_hint(err, "restore it with a newer version of ebpf-ckpt");
+		return -ENOTSUP;
+	}
+	return image_check_required(manifest, path, err);
+}
+
+/* Whether a file in the image has this size and checksum. */
+static int image_check_file(const struct image *im, const char *path, const json_t *row,
+			    struct ckpt_err **err)
+{
+	const char *name = NULL, *want = NULL, *plain;
+	_cleanup_close_ int fd = -1;
+	uint64_t bytes = 0;
+	char have[33] = "";
+	struct stat st;
+	bool data;
+	int r;
+
+	r = js_str(row, "name", &name, err);
+	if (r >= 0)
+		r = js_u64(row, "bytes", &bytes, err);
+	if (r >= 0)
+		r = js_str(row, "xxh3", &want, err);
+	if (r < 0)
+		return r;
+	data = strncmp(name, IMAGE_DATA "/", sizeof(IMAGE_DATA)) == 0;
+	plain = data ? name + sizeof(IMAGE_DATA) : name;
+	r = image_file_open(im, data, plain, &fd, err);
+	if (r < 0)
+		return ckpt_wrap(err, r, "%s lacks a file", path);
+	if (fstat(fd, &st) < 0)
+		return ckpt_fail_errno(err, errno, CKPT_E_IMAGE, "cannot read %s/%s", path, name);
+	if ((uint64_t)st.st_size != bytes)
+		return ckpt_fail(err, EBADMSG, CKPT_E_IMAGE,
+				 "%s/%s has %llu bytes, %llu were written", path, name,
+				 (unsigned long long)st.st_size, (unsigned long long)bytes);
+	if (!data && strncmp(name, IMAGE_CORE_PREFIX, strlen(IMAGE_CORE_PREFIX)) == 0)
+		r = core_head_xxh3(fd, have, err);
+	else
+		r = image_hash_file(fd, bytes, have);
+	if (r < 0) {
+		ckpt_fail_errno(err, r, CKPT_E_IMAGE, "cannot read %s/%s", path, name);
+		return ckpt_wrap(err, r, "%s/%s is damaged", path, name);
+	}
+	if (strcmp(want, have) != 0)
+		return ckpt_fail(err, EBADMSG, CKPT_E_IMAGE, "%s/%s was altered", path, name);
+	return 0;
+}
+
+static int image_check_files(const struct image *im, const char *path, struct ckpt_err **err)
+{
+	json_t *files = NULL, *row;
+	size_t i;
+	int r;
+
+	r = js_arr(im->manifest, "files", &files, err);
+	if (r < 0)
+		return r;
+	json_array_foreach(files, i, row) {
+		r = image_check_file(im, path, row, err);
+		if (r < 0)
+			return r;
+	}
+	return 0;
+}
+
+int image_open(struct image *im, const char *path, struct ckpt_err **err)
+{
+	int r;
+
+	*im = (struct image)IMAGE_INIT;
+	im->dir_fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (im->dir_fd < 0 && errno == ENOTDIR)
+		return ckpt_fail(err, ENOTDIR, CKPT_E_IMAGE, "%s is not a directory", path);
+	if (im->dir_fd < 0)
+		return ckpt_fail_errno(err, errno, CKPT_E_IMAGE, "cannot open the image %s", path);
+	r = image_read_manifest(im, path, err);
+	if (r >= 0)
+		r = image_check_format(im->manifest, path, err);
+	if (r >= 0)
+		r = image_check_files(im, path, err);
+	if (r < 0)
+		image_done(im);
+	return r;
+}
+
+void image_done(struct image *im)
+{
+	/* a zeroed image never opened anything: descriptor 0 is not its own */
+	if (im->dir_fd > 0 || im->manifest)
+		close_reset(&im->dir_fd);
+	json_decref(im->manifest);
+	*im = (struct image)IMAGE_INIT;
+}
+
+int image_file_open(const struct image *im, bool data, const char *name, int *ret_fd,
+		    struct ckpt_err **err)
+{
+	_cleanup_close_ int data_fd = -1;
+	int dir_fd = im->dir_fd;
+	struct stat st;
+	int r = 0;
+
+	if (!image_name_ok(name))
+		return ckpt_fail(err, EBADMSG, CKPT_E_IMAGE,
+				 "\"%.64s\" is no name for a file of an image", name);
+	if (data) {
+		data_fd = openat(im->dir_fd, IMAGE_DATA,
+				 O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+		r = data_fd < 0 ? -errno : 0;
+		dir_fd = data_fd;
+	}
+	if (r >= 0)
+		r = image_open_regular(dir_fd, name, &st, ret_fd);
+	if (r == -ENOENT)
+		return ckpt_fail(err, r, CKPT_E_IMAGE, "%s%s is missing from the image",
+				 data ? IMAGE_DATA "/" : "", name);
+	if (r < 0)
+		return image_fail_open(err, r, data ? IMAGE_DATA : ".", name);
+	return 0;
+}

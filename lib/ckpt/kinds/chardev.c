@@ -1,0 +1,110 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+/* Character devices that hold no state of the program: opened again by path. */
+#include "../safe.h"
+#include "../util.h"
+#include "kinds.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
+
+/* Documentation/admin-guide/devices.txt: major 1. */
+static const struct {
+	unsigned int major, minor;
+	const char *name;
+} stateless[] = {
+	{ 1, 3, "null" }, { 1, 5, "zero" }, { 1, 7, "full" }, { 1, 8, "random" }, { 1, 9, "urandom" },
+};
+
+static const char *name_of(const struct rec_inode *ino)
+{
+	for (size_t i = 0; i < sizeof(stateless) / sizeof(stateless[0]); i++)
+		if (stateless[i].major == ino->rdev_major && stateless[i].minor == ino->rdev_minor)
+			return stateless[i].name;
+	return NULL;
+}
+
+static bool match(const struct kind_file *f)
+{
+	return S_ISCHR(f->inode->mode) && name_of(f->inode);
+}
+
+static int check(const struct kind_dump *d, const struct kind_file *f, struct ckpt_err **err)
+{
+	(void)d;
+	if (f->mapped_shared)
+		return ckpt_fail(err, EOPNOTSUPP, CKPT_E_UNSUPPORTED, "a device that is mapped");
+	return 0;
+}
+
+static int save(struct kind_dump *d, const struct kind_file *f, json_t *o, struct ckpt_err **err)
+{
+	(void)d;
+	if (js_set_bytes(o, "path", f->path) || js_set_int(o, "major", f->inode->rdev_major) ||
+	    js_set_int(o, "minor", f->inode->rdev_minor))
+		return ckpt_fail_nomem(err);
+	return 0;
+}
+
+static int is_device(const json_t *o, const char *path, struct ckpt_err **err)
+{
+	uint32_t major = 0, minor = 0;
+	struct stat st;
+	int rc = js_u32(o, "major", &major, err);
+
+	if (rc == 0)
+		rc = js_u32(o, "minor", &minor, err);
+	if (rc < 0)
+		return rc;
+	if (stat(path, &st) < 0)
+		return ckpt_fail_errno(err, errno, CKPT_E_FILE_GONE, "device %s", path);
+	if (!S_ISCHR(st.st_mode) || st.st_rdev != makedev(major, minor))
+		return ckpt_fail(err, ESTALE, CKPT_E_FILE_CHANGED, "%s is no longer device %u:%u",
+				 path, major, minor);
+	return 0;
+}
+
+static int need(const struct kind_restore *r, const json_t *o, struct ckpt_err **err)
+{
+	_cleanup_free_ char *path = NULL;
+	int rc = js_bytes(o, "path", &path, err);
+
+	(void)r;
+	return rc < 0 ? rc : is_device(o, path, err);
+}
+
+static int open_it(struct kind_restore *r, const json_t *o, int *ret_fd, struct ckpt_err **err)
+{
+	_cleanup_free_ char *path = NULL;
+	int flags = 0, rc = kind_open_flags(o, &flags, err);
+
+	(void)r;
+	if (rc == 0)
+		rc = js_bytes(o, "path", &path, err);
+	if (rc < 0)
+		return rc;
+	*ret_fd = open(path, flags);
+	if (*ret_fd < 0)
+		return ckpt_fail_errno(err, errno, CKPT_E_FILE_GONE, "open %s", path);
+	return 0;
+}
+
+static void describe(const struct kind_file *f, char *buf, size_t len)
+{
+	char path[200];
+
+	snprintf(buf, len, "device %s (%s)", safe_text(path, sizeof(path), f->path),
+		 name_of(f->inode));
+}
+
+const struct ckpt_kind kind_chardev = {
+	.name = "chardev",
+	.match = match,
+	.check = check,
+	.save = save,
+	.need = need,
+	.open = open_it,
+	.describe = describe,
+};

@@ -1,0 +1,8 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+/* The table of kinds: a new kind is one row here and one file beside this one. */
+#include "kinds.h"
+
+const struct ckpt_kind *const ckpt_kinds[] = {
+	&kind_shmem,  &kind_regular, &kind_directory,	 &kind_tty, &kind_chardev,
+	&kind_pipe,   &kind_fifo,    &kind_unsupported, NULL,
+};

@@ -1,0 +1,277 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+/* Judging a running process before anything is done to it. See look.h. */
+#include "look.h"
+#include "areas.h"
+#include "safe.h"
+#include "util.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#define PF_KTHREAD 0x00200000u
+
+int look_snapshot(struct loader *l, pid_t pid, struct snapshot **ret, struct ckpt_err **err)
+{
+	struct loader_why why = { 0 };
+	struct snapshot *s;
+	int rc;
+
+	if (pid <= 0 || (kill(pid, 0) < 0 && errno == ESRCH))
+		return ckpt_fail(err, ESRCH, CKPT_E_NO_PROCESS, "there is no process %d", pid);
+	rc = snapshot_take(l, &pid, 1, SNAPSHOT_ALL, &s, &why);
+	if (rc < 0)
+		return ckpt_fail_loader(err, rc, &why);
+	*ret = s;
+	return 0;
+}
+
+/* The pid's ancestors include the caller's terminal shell: freezing one would freeze who waits for us. */
+static bool is_ancestor(struct loader *l, pid_t pid)
+{
+	pid_t p = getpid();
+
+	for (int depth = 0; p > 0 && depth < 4096; depth++) {
+		struct snapshot *s = NULL;
+		const struct rec_task *t;
+
+		if (p == pid)
+			return true;
+		if (snapshot_take(l, &p, 1, SNAPSHOT_TASKS, &s, NULL) < 0)
+			return false;
+		t = snapshot_task(s, p);
+		p = t ? t->ppid : 0;
+		snapshot_free(s);
+	}
+	return false;
+}
+
+static int fail_traced(struct loader *l, const struct rec_task *t, struct ckpt_err **err)
+{
+	struct snapshot *s = NULL;
+	pid_t tracer = t->tracer_tgid;
+	const struct rec_task *who;
+	char comm[64] = "?";
+
+	if (snapshot_take(l, &tracer, 1, SNAPSHOT_TASKS, &s, NULL) == 0) {
+		who = snapshot_task(s, tracer);
+		if (who)
+			safe_text(comm, sizeof(comm), who->comm);
+		snapshot_free(s);
+	}
+	ckpt_fail(err, EBUSY, CKPT_E_TRACED, "thread %d is traced by process %d (%s)", t->tid, tracer,
+		  comm);
+	ckpt_hint(err, "detach or end process %d first", tracer);
+	return -EBUSY;
+}
+
+int look_process(struct loader *l, const struct snapshot *s, pid_t pid, struct ckpt_err **err)
+{
+	const struct rec_task *t = snapshot_task(s, pid);
+	size_t first, n;
+
+	if (!t)
+		return ckpt_fail(err, ESRCH, CKPT_E_NO_PROCESS,
+				 "%d is not a process (a thread's id, or it ended just now)", pid);
+	if (t->pf_flags & PF_KTHREAD)
+		return ckpt_fail(err, EINVAL, CKPT_E_KTHREAD, "%d (%s) is a kernel thread", pid,
+				 t->comm);
+	if (pid == getpid() || is_ancestor(l, pid))
+		return ckpt_fail(err, EINVAL, CKPT_E_SELF,
+				 "%d is this program itself or one of its ancestors, who wait for it",
+				 pid);
+	snapshot_tasks_of(s, pid, &first, &n);
+	if (t->exit_state && n == 1) {
+		ckpt_fail(err, ESRCH, CKPT_E_ZOMBIE,
+			  "process %d has ended; its parent, process %d, has not collected its status",
+			  pid, t->ppid);
+		return -ESRCH;
+	}
+	for (size_t i = first; i < first + n; i++) {
+		if (s->tasks[i]->tracer_tgid)
+			return fail_traced(l, s->tasks[i], err);
+		if (s->tasks[i]->head.flags & REC_F_COMPAT32)
+			return ckpt_fail(err, ENOEXEC, CKPT_E_COMPAT32,
+					 "process %d is a 32-bit program", pid);
+	}
+	if (!snapshot_mm(s, pid))
+		return ckpt_fail(err, ESRCH, CKPT_E_ZOMBIE, "process %d is ending", pid);
+	return 0;
+}
+
+/* ---- task attributes ---- */
+
+struct judge {
+	struct ckpt_findings *f;
+	const struct rec_task *self; /* of the caller: namespaces are compared with it */
+	pid_t pid;
+};
+
+static int no(struct judge *j, const char *subject, const char *what, const char *why,
+	      const char *remedy, struct ckpt_err **err)
+{
+	return findings_add(j->f, CKPT_NO, subject, what, why, remedy, err);
+}
+
+static int judge_namespaces(struct judge *j, const struct rec_task *t, struct ckpt_err **err)
+{
+	const struct rec_task *me = j->self;
+	const struct {
+		const char *name;
+		uint32_t theirs, ours;
+	} ns[] = {
+		{ "pid namespace", t->pid_ns_inum, me->pid_ns_inum },
+		{ "mount namespace", t->mnt_ns_inum, me->mnt_ns_inum },
+		{ "network namespace", t->net_ns_inum, me->net_ns_inum },
+		{ "IPC namespace", t->ipc_ns_inum, me->ipc_ns_inum },
+		{ "UTS namespace", t->uts_ns_inum, me->uts_ns_inum },
+		{ "time namespace", t->time_ns_inum, me->time_ns_inum },
+		{ "user namespace", t->cred.user_ns_inum, me->cred.user_ns_inum },
+		{ "cgroup namespace", t->cgroup_ns_inum, me->cgroup_ns_inum },
+	};
+	char subject[32];
+	int rc = 0;
+
+	snprintf(subject, sizeof(subject), "thread %d", t->tid);
+	for (size_t i = 0; rc == 0 && i < sizeof(ns) / sizeof(ns[0]); i++)
+		if (ns[i].theirs != ns[i].ours)
+			rc = no(j, subject, ns[i].name,
+				"it is in a namespace of its own, which is not supported yet",
+				"run ebpf-ckpt within that namespace", err);
+	return rc;
+}
+
+static int judge_thread(struct judge *j, const struct rec_task *leader, const struct rec_task *t,
+			struct ckpt_err **err)
+{
+	const struct {
+		bool bad;
+		const char *what, *why;
+	} row[] = {
+		{ t->exit_state && t == leader, "leader thread",
+		  "it has ended while other threads of the process run on" },
+		{ t->seccomp_mode != 0, "seccomp", "seccomp filters are not supported yet" },
+		{ t->io_bitmap || t->iopl, "I/O ports", "it may access I/O ports (ioperm, iopl)" },
+		{ t->has_mempolicy != 0, "NUMA policy", "set_mempolicy(2) is in force" },
+		{ t->io_uring_id != 0, "io_uring", "io_uring rings are not supported yet" },
+		{ t->files_id != leader->files_id && !t->exit_state, "descriptor table",
+		  "threads with descriptor tables of their own are not supported yet" },
+		{ t->fs_id != leader->fs_id && !t->exit_state, "working directory",
+		  "threads with a working directory of their own are not supported yet" },
+	};
+	char subject[32];
+	int rc = 0;
+
+	snprintf(subject, sizeof(subject), "thread %d", t->tid);
+	for (size_t i = 0; rc == 0 && i < sizeof(row) / sizeof(row[0]); i++)
+		if (row[i].bad)
+			rc = no(j, subject, row[i].what, row[i].why, "", err);
+	return rc == 0 ? judge_namespaces(j, t, err) : rc;
+}
+
+static int judge_process(struct judge *j, const struct snapshot *s, struct ckpt_err **err)
+{
+	const struct rec_process *p = snapshot_process(s, j->pid);
+	const struct rec_mm *m = snapshot_mm(s, j->pid);
+	size_t first, n;
+	char subject[32], what[96];
+	int rc = 0;
+
+	snprintf(subject, sizeof(subject), "process %d", j->pid);
+	snapshot_tasks_of(s, j->pid, &first, &n);
+	if (p && p->n_children) {
+		snprintf(what, sizeof(what), "%u child process%s", p->n_children,
+			 p->n_children == 1 ? "" : "es");
+		rc = no(j, subject, what, "trees of processes are not supported yet",
+			"checkpoint it when its children have ended", err);
+	}
+	if (rc == 0 && p && p->is_session_leader && p->tty_major)
+		rc = no(j, subject, "session leader of a terminal",
+			"it owns a terminal's session, as a login shell does", "", err);
+	if (rc == 0 && m && m->ioctx_table)
+		rc = no(j, subject, "asynchronous I/O",
+			"contexts of io_setup(2) are not supported yet", "", err);
+	if (rc == 0 && m && m->n_users > n) {
+		snprintf(what, sizeof(what), "memory with %u users", m->n_users);
+		/* Counts a /proc reader, too, for a moment: only a vfork or CLONE_VM child has a pid. */
+		if (p && p->n_children)
+			rc = no(j, subject, what, "another process shares its memory", "", err);
+	}
+	return rc;
+}
+
+static int judge_areas(struct judge *j, const struct snapshot *s, struct ckpt_err **err)
+{
+	size_t first, n;
+	int rc = 0;
+
+	snapshot_vmas_of(s, j->pid, &first, &n);
+	for (size_t i = first; rc == 0 && i < first + n; i++) {
+		const struct rec_vma *v = s->vmas[i].rec;
+		struct ckpt_err *why = NULL;
+		char subject[64], what[200];
+
+		if (area_check(v, s->vmas[i].path, &why) == 0)
+			continue;
+		snprintf(subject, sizeof(subject), "memory %#llx-%#llx",
+			 (unsigned long long)v->start, (unsigned long long)v->end);
+		area_describe(v, s->vmas[i].path, what, sizeof(what));
+		rc = no(j, subject, what, ckpt_err_text(why), ckpt_err_hint(why), err);
+		ckpt_err_free(why);
+	}
+	return rc;
+}
+
+int look_resources(struct loader *l, const struct snapshot *s, pid_t pid,
+		   const struct kind_dump *d, const struct objects *os, struct ckpt_findings *f,
+		   struct ckpt_err **err)
+{
+	struct snapshot *self = NULL;
+	pid_t me = getpid();
+	struct judge j = { .f = f, .pid = pid };
+	struct loader_why why = { 0 };
+	size_t first, n;
+	int rc = snapshot_take(l, &me, 1, SNAPSHOT_TASKS, &self, &why);
+
+	if (rc < 0)
+		return ckpt_fail_loader(err, rc, &why);
+	j.self = snapshot_task(self, me);
+	if (!j.self)
+		rc = ckpt_fail(err, ESRCH, CKPT_E_BPF, "the iterators do not see this process (%d)",
+			       me);
+	snapshot_tasks_of(s, pid, &first, &n);
+	for (size_t i = first; rc == 0 && i < first + n; i++)
+		rc = judge_thread(&j, s->tasks[first], s->tasks[i], err);
+	if (rc == 0)
+		rc = judge_process(&j, s, err);
+	if (rc == 0)
+		rc = judge_areas(&j, s, err);
+	if (rc == 0)
+		rc = objects_check(os, d, f, err);
+	snapshot_free(self);
+	return rc;
+}
+
+int look_verdict(const struct ckpt_findings *f, pid_t pid, struct ckpt_err **err)
+{
+	const struct ckpt_finding *bad = NULL;
+
+	for (size_t i = 0; i < f->n && !bad; i++)
+		if (f->row[i].verdict == CKPT_NO)
+			bad = &f->row[i];
+	if (!bad)
+		return 0;
+	if (f->n_no > 1)
+		ckpt_fail(err, EOPNOTSUPP, CKPT_E_UNSUPPORTED,
+			  "%s: %s: %s (and %zu more: see ebpf-ckpt check %d)", bad->subject, bad->what,
+			  bad->why, f->n_no - 1, pid);
+	else
+		ckpt_fail(err, EOPNOTSUPP, CKPT_E_UNSUPPORTED, "%s: %s: %s", bad->subject, bad->what,
+			  bad->why);
+	if (bad->remedy[0])
+		ckpt_hint(err, "%s", bad->remedy);
+	return -EOPNOTSUPP;
+}

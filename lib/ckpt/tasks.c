@@ -1,0 +1,567 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+/* Writing a process into the manifest. See tasks.h; reading it back is restore_task.c. */
+#include "tasks.h"
+#include "areas.h"
+#include "locks.h"
+#include "util.h"
+
+#include <stdio.h>
+#include <string.h>
+
+/* The setters of image.h give 0 or -ENOMEM: they are or-ed together, and looked at once. */
+
+static json_t *hex(uint64_t v)
+{
+	char buf[32];
+
+	snprintf(buf, sizeof(buf), "%#llx", (unsigned long long)v);
+	return json_string(buf);
+}
+
+static json_t *hex_array(const uint64_t *v, size_t n)
+{
+	json_t *a = json_array();
+
+	for (size_t i = 0; i < n; i++)
+		if (json_array_append_new(a, hex(v[i]))) {
+			json_decref(a);
+			return NULL;
+		}
+	return a;
+}
+
+/* ---- signals ---- */
+
+static json_t *siginfo_json(const siginfo_t *si)
+{
+	static const char digits[] = "0123456789abcdef";
+	const unsigned char *p = (const unsigned char *)si;
+	char buf[2 * sizeof(*si) + 1];
+	size_t n = sizeof(*si);
+
+	while (n > 16 && p[n - 1] == 0)
+		n--; /* most of the 128 bytes are unused */
+	for (size_t i = 0; i < n; i++) {
+		buf[2 * i] = digits[p[i] >> 4];
+		buf[2 * i + 1] = digits[p[i] & 15];
+	}
+	buf[2 * n] = 0;
+	return json_string(buf);
+}
+
+static int nibble(char c)
+{
+	if (c >= '0' && c <= '9')
+		return c - '0';
+	return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+}
+
+int siginfo_parse(const json_t *v, siginfo_t *ret, struct ckpt_err **err)
+{
+	const char *s = json_string_value(v);
+	size_t len = s ? json_string_length(v) : 0;
+	unsigned char *p = (unsigned char *)ret;
+
+	if (!s || len % 2 || len > 2 * sizeof(*ret) || len < 32)
+		return ckpt_fail(err, EINVAL, CKPT_E_IMAGE, "a pending signal is not %zu bytes of hex",
+				 sizeof(*ret));
+	memset(ret, 0, sizeof(*ret));
+	for (size_t i = 0; i < len; i++) {
+		int d = nibble(s[i]);
+
+		if (d < 0)
+			return ckpt_fail(err, EINVAL, CKPT_E_IMAGE, "a pending signal is not hex");
+		p[i / 2] = (unsigned char)(p[i / 2] << 4 | d);
+	}
+	if (ret->si_signo < 1 || ret->si_signo > 64)
+		return ckpt_fail(err, EINVAL, CKPT_E_IMAGE, "pending signal %d does not exist",
+				 ret->si_signo);
+	return 0;
+}
+
+static int pending_save(const siginfo_t *si, size_t n, json_t *o)
+{
+	json_t *a = json_array();
+	int rc = 0;
+
+	if (n == 0) {
+		json_decref(a);
+		return 0;
+	}
+	rc = json_object_set_new(o, "pending", a);
+	for (size_t i = 0; i < n; i++)
+		rc |= json_array_append_new(a, siginfo_json(&si[i]));
+	return rc;
+}
+
+static int sighand_save(const struct rec_sighand *h, json_t *o)
+{
+	json_t *a = json_array();
+	int rc = json_object_set_new(o, "sigactions", a);
+
+	for (int i = 0; h && i < REC_NSIG; i++) {
+		const struct rec_sigaction *sa = &h->action[i];
+		json_t *row;
+
+		if (!sa->handler && !sa->flags && !sa->restorer && !sa->mask)
+			continue;
+		row = json_object();
+		rc |= js_set_int(row, "sig", i + 1);
+		rc |= js_set_hex(row, "handler", sa->handler);
+		rc |= js_set_hex(row, "flags", sa->flags);
+		rc |= js_set_hex(row, "restorer", sa->restorer);
+		rc |= js_set_hex(row, "mask", sa->mask);
+		rc |= json_array_append_new(a, row);
+	}
+	return rc;
+}
+
+/* ---- timers ---- */
+
+static int itimer_save(json_t *o, const char *name, const struct rec_itimer *it)
+{
+	json_t *row, *info;
+	int rc;
+
+	if (!it->value_ns && !it->interval_ns)
+		return 0;
+	row = json_object();
+	info = json_object();
+	rc = json_object_set_new(o, name, row);
+	rc |= js_set_hex(row, "interval_ns", it->interval_ns);
+	rc |= js_set_bool(row, "armed", it->value_ns != 0);
+	rc |= json_object_set_new(row, "info", info);
+	rc |= js_set_hex(info, "value_ns", it->value_ns); /* runs on: not compared */
+	return rc;
+}
+
+static pid_t tid_in_ns(const struct snapshot *s, pid_t tid)
+{
+	const struct rec_task *t = snapshot_task(s, tid);
+
+	return t ? t->vtid : 0;
+}
+
+static int timers_save(const struct snapshot *s, pid_t tgid, json_t *o)
+{
+	json_t *a = json_array();
+	size_t first, n;
+	int rc = json_object_set_new(o, "timers", a);
+
+	snapshot_timers_of(s, tgid, &first, &n);
+	for (size_t i = first; i < first + n; i++) {
+		const struct rec_timer *t = s->timers[i];
+		json_t *row = json_object(), *info = json_object();
+
+		rc |= js_set_int(row, "id", t->id);
+		rc |= js_set_int(row, "clock", t->clockid);
+		rc |= js_set_int(row, "notify", t->notify);
+		rc |= js_set_int(row, "signo", t->signo);
+		rc |= js_set_int(row, "notify_tid", t->notify_tid ? tid_in_ns(s, t->notify_tid) : 0);
+		rc |= js_set_hex(row, "sigval", t->sigval);
+		rc |= js_set_hex(row, "interval_ns", t->interval_ns);
+		rc |= json_object_set_new(row, "info", info);
+		rc |= js_set_hex(info, "value_ns", t->value_ns);
+		rc |= js_set_bool(info, "armed", t->value_ns != 0 || t->sigqueued);
+		rc |= js_set_bool(info, "queued", t->sigqueued != 0);
+		rc |= js_set_int(info, "overrun_last", t->overrun_last);
+		rc |= json_array_append_new(a, row);
+	}
+	return rc;
+}
+
+/* ---- threads ---- */
+
+static int cred_save(const struct snapshot *s, const struct rec_task *t, json_t *o)
+{
+	const struct rec_cred *c = &t->cred;
+	const struct rec_groups *g = snapshot_groups(s, t->tid);
+	json_t *cr = json_object(), *groups = json_array();
+	int rc = json_object_set_new(o, "cred", cr);
+
+	rc |= json_object_set_new(cr, "uid", json_pack("[IIII]", (json_int_t)c->uid,
+						       (json_int_t)c->euid, (json_int_t)c->suid,
+						       (json_int_t)c->fsuid));
+	rc |= json_object_set_new(cr, "gid", json_pack("[IIII]", (json_int_t)c->gid,
+						       (json_int_t)c->egid, (json_int_t)c->sgid,
+						       (json_int_t)c->fsgid));
+	rc |= json_object_set_new(cr, "groups", groups);
+	for (uint32_t i = 0; g && i < g->n; i++)
+		rc |= json_array_append_new(groups, json_integer(g->gid[i]));
+	rc |= js_set_hex(cr, "inheritable", c->cap_inheritable);
+	rc |= js_set_hex(cr, "permitted", c->cap_permitted);
+	rc |= js_set_hex(cr, "effective", c->cap_effective);
+	rc |= js_set_hex(cr, "bounding", c->cap_bset);
+	rc |= js_set_hex(cr, "ambient", c->cap_ambient);
+	rc |= js_set_int(cr, "securebits", c->securebits);
+	return rc;
+}
+
+static int sched_save(const struct rec_task *t, json_t *o)
+{
+	json_t *sc = json_object();
+	size_t n = REC_CPUS_U64;
+	int rc = json_object_set_new(o, "sched", sc);
+
+	while (n > 1 && t->cpus_mask[n - 1] == 0)
+		n--;
+	rc |= js_set_int(sc, "policy", t->policy);
+	rc |= js_set_int(sc, "nice", t->nice);
+	rc |= js_set_int(sc, "rt_priority", t->rt_priority);
+	rc |= js_set_bool(sc, "reset_on_fork", t->reset_on_fork != 0);
+	rc |= js_set_int(sc, "ioprio", t->ioprio);
+	rc |= json_object_set_new(sc, "affinity", hex_array((const uint64_t *)t->cpus_mask, n));
+	if (t->policy == 6 /* SCHED_DEADLINE */) {
+		rc |= js_set_hex(sc, "dl_runtime_ns", t->dl_runtime);
+		rc |= js_set_hex(sc, "dl_deadline_ns", t->dl_deadline);
+		rc |= js_set_hex(sc, "dl_period_ns", t->dl_period);
+	}
+	return rc;
+}
+
+static int restart_save(const struct rec_task *t, json_t *o)
+{
+	const struct rec_restart_block *b = &t->restart;
+	json_t *info = json_object();
+	int rc = json_object_set_new(o, "info", info);
+
+	rc |= js_set_int(info, "syscall", (int64_t)t->syscall_nr);
+	rc |= js_set_int(info, "restart_kind", b->kind);
+	if (b->kind == REC_RESTART_NONE)
+		return rc;
+	rc |= js_set_int(info, "restart_clock", (int32_t)b->clockid);
+	rc |= js_set_hex(info, "restart_expires_ns", b->expires_ns);
+	rc |= js_set_hex(info, "restart_rmtp", b->rmtp);
+	rc |= js_set_hex(info, "restart_uaddr", b->uaddr);
+	rc |= js_set_int(info, "restart_val", b->val);
+	rc |= js_set_int(info, "restart_bitset", b->bitset);
+	rc |= js_set_int(info, "restart_flags", b->flags);
+	return rc;
+}
+
+static int thread_save(const struct snapshot *s, const struct rec_task *t,
+		       const struct taken_thread *taken, json_t *o)
+{
+	json_t *sas = json_object(), *rseq = json_object();
+	int rc = js_set_int(o, "tid", t->vtid);
+
+	rc |= js_set_bytes(o, "comm", t->comm);
+	rc |= js_set_hex(o, "sigmask", taken->sigmask);
+	rc |= json_object_set_new(o, "altstack", sas);
+	rc |= js_set_hex(sas, "sp", t->sas_sp);
+	rc |= js_set_hex(sas, "size", t->sas_size);
+	/* Without a stack it says disabled or, before the first sigaltstack(2), nothing: the same. */
+	rc |= js_set_int(sas, "flags", t->sas_size ? t->sas_flags : 2 /* SS_DISABLE */);
+	rc |= js_set_int(o, "pdeath_signal", t->pdeath_signal);
+	rc |= js_set_hex(o, "clear_child_tid", t->clear_child_tid);
+	rc |= js_set_hex(o, "robust_list", t->robust_list);
+	rc |= json_object_set_new(o, "rseq", rseq);
+	rc |= js_set_hex(rseq, "addr", t->rseq);
+	rc |= js_set_int(rseq, "len", t->rseq_len);
+	rc |= js_set_int(rseq, "sig", t->rseq_sig);
+	rc |= js_set_int(o, "timer_slack_ns", (int64_t)t->timer_slack_ns);
+	rc |= js_set_hex(o, "personality", t->personality);
+	rc |= js_set_bool(o, "no_new_privs", t->no_new_privs != 0);
+	rc |= js_set_int(o, "tsc_cpuid", t->tif_nocpuid);
+	rc |= sched_save(t, o);
+	rc |= cred_save(s, t, o);
+	rc |= restart_save(t, o);
+	rc |= pending_save(taken->pending, taken->n_pending, o);
+	return rc;
+}
+
+static int threads_save(const struct snapshot *s, pid_t tgid, const struct taken *taken, json_t *o,
+			struct ckpt_err **err)
+{
+	json_t *a = json_array();
+	size_t first, n;
+
+	if (json_object_set_new(o, "threads", a))
+		return ckpt_fail_nomem(err);
+	snapshot_tasks_of(s, tgid, &first, &n);
+	for (size_t i = first; i < first + n; i++) {
+		const struct taken_thread *tt = taken_thread(taken, s->tasks[i]->tid);
+		json_t *row = json_object();
+
+		if (json_array_append_new(a, row))
+			return ckpt_fail_nomem(err);
+		if (!tt)
+			return ckpt_fail(err, EAGAIN, CKPT_E_CHANGING,
+					 "thread %d appeared while the process was frozen",
+					 s->tasks[i]->tid);
+		if (thread_save(s, s->tasks[i], tt, row))
+			return ckpt_fail_nomem(err);
+	}
+	return 0;
+}
+
+/* ---- mm ---- */
+
+static int mm_fields(const struct rec_mm *m, json_t *o)
+{
+	const struct {
+		const char *name;
+		uint64_t value;
+	} field[] = {
+		{ "start_code", m->start_code }, { "end_code", m->end_code },
+		{ "start_data", m->start_data }, { "end_data", m->end_data },
+		{ "start_brk", m->start_brk },	 { "brk", m->brk },
+		{ "start_stack", m->start_stack }, { "arg_start", m->arg_start },
+		{ "arg_end", m->arg_end },	 { "env_start", m->env_start },
+		{ "env_end", m->env_end },	 { "vdso", m->vdso },
+	};
+	size_t n_auxv = 0;
+	int rc = 0;
+
+	for (size_t i = 0; i < sizeof(field) / sizeof(field[0]); i++)
+		rc |= js_set_hex(o, field[i].name, field[i].value);
+	while (n_auxv + 2 <= REC_AUXV_U64 && m->auxv[n_auxv])
+		n_auxv += 2;
+	if (n_auxv + 2 <= REC_AUXV_U64)
+		n_auxv += 2; /* AT_NULL */
+	rc |= json_object_set_new(o, "auxv", hex_array((const uint64_t *)m->auxv, n_auxv));
+	/* mm_flags: dumpable in bits 0-1, core filter in 2-10; the rest by include/linux/mm_types.h. */
+	rc |= js_set_int(o, "dumpable", (int64_t)(m->mm_flags & 3));
+	rc |= js_set_int(o, "coredump_filter", (int64_t)(m->mm_flags >> 2 & 0x1ff));
+	rc |= js_set_bool(o, "thp_disable", (m->mm_flags >> 24 & 1) != 0);
+	rc |= js_set_int(o, "mdwe", (int64_t)(m->mm_flags >> 28 & 3));
+	rc |= js_set_bool(o, "merge_any", (m->mm_flags >> 30 & 1) != 0);
+	rc |= js_set_bool(o, "lock_future", (m->def_flags & VMF_LOCKED) != 0);
+	rc |= js_set_bool(o, "lock_future_onfault", (m->def_flags & VMF_LOCKONFAULT) != 0);
+	rc |= js_set_int(o, "membarrier", m->membarrier_state);
+	return rc;
+}
+
+static int exe_save(const struct snapshot *s, pid_t tgid, const struct objects *os, json_t *o,
+		    struct ckpt_err **err)
+{
+	const struct snap_path *p = snapshot_path(s, tgid, REC_PATH_EXE);
+	json_t *exe = json_object();
+	uint32_t id = p ? objects_id(os, p->rec->inode.file_id) : 0;
+
+	if (json_object_set_new(o, "exe", exe))
+		return ckpt_fail_nomem(err);
+	if (!p)
+		return 0;
+	/* Normally some area maps it, and it is an object. */
+	if (id)
+		return js_set_int(exe, "object", id) ? ckpt_fail_nomem(err) : 0;
+	return path_save(&p->rec->inode, p->path, exe, err);
+}
+
+static int mm_save(const struct snapshot *s, pid_t tgid, const struct objects *os, json_t *o,
+		   struct ckpt_err **err)
+{
+	const struct rec_mm *m = snapshot_mm(s, tgid);
+	json_t *mm = json_object(), *areas;
+	int rc;
+
+	if (json_object_set_new(o, "mm", mm))
+		return ckpt_fail_nomem(err);
+	if (!m)
+		return ckpt_fail(err, ESRCH, CKPT_E_GONE, "process %d has no memory any more", tgid);
+	if (mm_fields(m, mm))
+		return ckpt_fail_nomem(err);
+	rc = exe_save(s, tgid, os, mm, err);
+	if (rc == 0)
+		rc = areas_save(s, tgid, os, &areas, err);
+	if (rc == 0 && json_object_set_new(mm, "areas", areas))
+		rc = ckpt_fail_nomem(err);
+	return rc;
+}
+
+/* ---- process ---- */
+
+static int limits_save(const struct rec_process *p, json_t *o)
+{
+	json_t *a = json_array();
+	int rc = json_object_set_new(o, "rlimits", a);
+
+	for (int i = 0; i < REC_NLIMITS; i++) {
+		uint64_t pair[2] = { p->rlim_cur[i], p->rlim_max[i] };
+
+		rc |= json_array_append_new(a, hex_array(pair, 2));
+	}
+	return rc;
+}
+
+static int files_save(const struct snapshot *s, pid_t tgid, const struct objects *os, json_t *o)
+{
+	json_t *a = json_array();
+	size_t first, n;
+	int rc = json_object_set_new(o, "files", a);
+
+	snapshot_files_of(s, tgid, &first, &n);
+	for (size_t i = first; i < first + n; i++) {
+		const struct rec_file *f = s->files[i].rec;
+		json_t *row = json_object();
+
+		rc |= js_set_int(row, "fd", f->fd);
+		rc |= js_set_int(row, "object", objects_id(os, f->inode.file_id));
+		if (f->cloexec)
+			rc |= js_set_bool(row, "cloexec", true);
+		rc |= json_array_append_new(a, row);
+	}
+	return rc;
+}
+
+static int fs_path_save(const struct snapshot *s, pid_t tgid, enum rec_path_what what,
+			const char *name, json_t *o, struct ckpt_err **err)
+{
+	const struct snap_path *p = snapshot_path(s, tgid, what);
+	json_t *row = json_object();
+
+	if (json_object_set_new(o, name, row))
+		return ckpt_fail_nomem(err);
+	return p ? path_save(&p->rec->inode, p->path, row, err) : 0;
+}
+
+static int process_save(const struct snapshot *s, const struct rec_process *p, json_t *o)
+{
+	const struct rec_task *leader = snapshot_task(s, p->tgid);
+	json_t *info = json_object();
+	int rc = json_object_set_new(o, "info", info);
+
+	rc |= js_set_int(o, "pid", leader->vtgid);
+	rc |= js_set_bool(o, "session_leader", p->sid == p->tgid);
+	rc |= js_set_bool(o, "group_leader", p->pgid == p->tgid);
+	rc |= js_set_int(o, "umask", p->umask);
+	rc |= js_set_int(o, "oom_score_adj", p->oom_score_adj);
+	rc |= js_set_bool(o, "child_subreaper", p->is_child_subreaper != 0);
+	rc |= limits_save(p, o);
+	rc |= itimer_save(o, "itimer_real", &p->it_real);
+	rc |= itimer_save(o, "itimer_virtual", &p->it_virt);
+	rc |= itimer_save(o, "itimer_prof", &p->it_prof);
+	rc |= timers_save(s, p->tgid, o);
+	rc |= js_set_int(info, "ppid", p->ppid);
+	rc |= js_set_int(info, "pgid", p->pgid);
+	rc |= js_set_int(info, "sid", p->sid);
+	rc |= js_set_bool(info, "tty", p->tty_major != 0);
+	rc |= js_set_int(info, "utime_ns", (int64_t)p->utime_ns);
+	rc |= js_set_int(info, "stime_ns", (int64_t)p->stime_ns);
+	rc |= js_set_int(info, "start_boottime_ns", (int64_t)leader->start_boottime_ns);
+	rc |= js_set_int(info, "next_timer_id", p->next_posix_timer_id);
+	return rc;
+}
+
+static int locks_into(const struct snapshot *s, pid_t tgid, json_t *o, struct ckpt_err **err)
+{
+	json_t *locks = NULL;
+	int rc = locks_save(s, tgid, &locks, err);
+
+	if (rc < 0)
+		return rc;
+	return json_object_set_new(o, "locks", locks) ? ckpt_fail_nomem(err) : 0;
+}
+
+int task_save(const struct snapshot *s, pid_t tgid, const struct objects *os,
+	      const struct taken *taken, json_t **ret, struct ckpt_err **err)
+{
+	const struct rec_process *p = snapshot_process(s, tgid);
+	_cleanup_json_ json_t *o = json_object();
+	int rc;
+
+	if (!p || !snapshot_task(s, tgid))
+		return ckpt_fail(err, ESRCH, CKPT_E_GONE, "process %d is gone", tgid);
+	if (process_save(s, p, o) || sighand_save(snapshot_sighand(s, tgid), o) ||
+	    files_save(s, tgid, os, o) || pending_save(taken->shared, taken->n_shared, o))
+		return ckpt_fail_nomem(err);
+	rc = fs_path_save(s, tgid, REC_PATH_CWD, "cwd", o, err);
+	if (rc == 0)
+		rc = fs_path_save(s, tgid, REC_PATH_ROOT, "root", o, err);
+	if (rc == 0)
+		rc = locks_into(s, tgid, o, err);
+	if (rc == 0)
+		rc = threads_save(s, tgid, taken, o, err);
+	if (rc == 0)
+		rc = mm_save(s, tgid, os, o, err);
+	if (rc == 0)
+		*ret = TAKE_PTR(o);
+	return rc;
+}
+
+/* ---- comparing ---- */
+
+#define DIFFERENCES_SHOWN 5
+
+struct diff {
+	char text[512];
+	size_t len;
+	int n;
+};
+
+static void differ(struct diff *d, const char *place, const json_t *a, const json_t *b)
+{
+	char *x = a ? json_dumps(a, JSON_ENCODE_ANY | JSON_COMPACT) : NULL;
+	char *y = b ? json_dumps(b, JSON_ENCODE_ANY | JSON_COMPACT) : NULL;
+
+	if (d->n++ < DIFFERENCES_SHOWN && d->len < sizeof(d->text) - 1) {
+		int n = snprintf(d->text + d->len, sizeof(d->text) - d->len,
+				 "%s%s: was %.60s, is %.60s", d->n > 1 ? "; " : "", place,
+				 x ? x : "absent", y ? y : "absent");
+
+		if (n > 0)
+			d->len += (size_t)n;
+	}
+	free(x);
+	free(y);
+}
+
+static void compare(struct diff *d, const char *place, const json_t *a, const json_t *b);
+
+static void compare_objects(struct diff *d, const char *place, const json_t *a, const json_t *b)
+{
+	const char *key;
+	json_t *v;
+	char sub[256];
+
+	/* The cast: jansson's iterators take no const objects. */
+	json_object_foreach((json_t *)(uintptr_t)a, key, v)
+	{
+		if (!strcmp(key, "info"))
+			continue;
+		snprintf(sub, sizeof(sub), "%s%s%s", place, place[0] ? "." : "", key);
+		compare(d, sub, v, json_object_get(b, key));
+	}
+	json_object_foreach((json_t *)(uintptr_t)b, key, v)
+	{
+		snprintf(sub, sizeof(sub), "%s%s%s", place, place[0] ? "." : "", key);
+		if (!json_object_get(a, key) && strcmp(key, "info"))
+			differ(d, sub, NULL, v);
+	}
+}
+
+static void compare(struct diff *d, const char *place, const json_t *a, const json_t *b)
+{
+	char sub[256];
+
+	if (!a || !b || json_typeof(a) != json_typeof(b)) {
+		differ(d, place, a, b);
+	} else if (json_is_object(a)) {
+		compare_objects(d, place, a, b);
+	} else if (json_is_array(a)) {
+		size_t n = json_array_size(a), m = json_array_size(b);
+
+		if (n != m) {
+			snprintf(sub, sizeof(sub), "%s (%zu rows, now %zu)", place, n, m);
+			differ(d, sub, NULL, NULL);
+		}
+		for (size_t i = 0; i < n && i < m && d->n <= DIFFERENCES_SHOWN; i++) {
+			snprintf(sub, sizeof(sub), "%s[%zu]", place, i);
+			compare(d, sub, json_array_get(a, i), json_array_get(b, i));
+		}
+	} else if (!json_equal(a, b)) {
+		differ(d, place, a, b);
+	}
+}
+
+int tasks_same(const json_t *saved, const json_t *now, struct ckpt_err **err)
+{
+	struct diff d = { .text = "" };
+
+	compare(&d, "", saved, now);
+	if (d.n == 0)
+		return 0;
+	return ckpt_fail(err, EIO, CKPT_E_DIFFERENT, "%s%s", d.text,
+			 d.n > DIFFERENCES_SHOWN ? "; and more" : "");
+}

@@ -1,0 +1,31 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * Tasks in the manifest: everything of a process but its memory's contents, its registers and the objects behind
+ * its descriptors. One function writes it, from a snapshot of frozen tasks; it serves the dump and, on the
+ * restored tasks, the final comparison.
+ *
+ * Members under "info" are for people and for decisions; they are not compared.
+ */
+#ifndef CKPT_TASKS_H
+#define CKPT_TASKS_H
+
+#include "err.h"
+#include "kind.h"
+#include "loader.h"
+#include "take.h"
+#include <jansson.h>
+
+/* Save one process; `taken` was taken from the same frozen state as the snapshot. */
+int task_save(const struct snapshot *s, pid_t tgid, const struct objects *os,
+	      const struct taken *taken, json_t **ret, struct ckpt_err **err);
+
+/*
+ * Compare what was saved with what is there now. Differences are named by their place ("threads[2].comm").
+ * All of the first few go into the error, CKPT_E_DIFFERENT.
+ */
+int tasks_same(const json_t *saved, const json_t *now, struct ckpt_err **err);
+
+/* si_code and the rest: a siginfo as hex, and back. */
+int siginfo_parse(const json_t *v, siginfo_t *ret, struct ckpt_err **err);
+
+#endif

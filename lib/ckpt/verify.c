@@ -1,0 +1,276 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+/*
+ * Is an image whole? Everything that can be judged from the image alone: seal, checksums of every
+ * file and of all pages, and whether what the manifest says fits together. Whether this machine
+ * could restore it is another question.
+ */
+#include "build.h"
+#include "util.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#define EXPORT __attribute__((visibility("default")))
+
+struct verify {
+	struct ckpt_session *session;
+	struct image im;
+	json_t *objects, *tasks, *files; /* borrowed from the manifest */
+	size_t n_objects;
+	uint64_t done_bytes, total_bytes;
+};
+
+static int progress(struct verify *v, uint64_t bytes, struct ckpt_err **err)
+{
+	struct ckpt_session *s = v->session;
+
+	v->done_bytes += bytes;
+	if (s->progress && s->progress(s->progress_data, "verify", v->done_bytes, v->total_bytes))
+		return ckpt_fail(err, EINTR, CKPT_E_INTERRUPTED, "interrupted");
+	return 0;
+}
+
+/* A file without a row in "files" has no checksum: nothing vouches for it. */
+static int is_listed(const struct verify *v, const char *name, struct ckpt_err **err)
+{
+	const json_t *row;
+	size_t i;
+
+	json_array_foreach(v->files, i, row) {
+		const char *s = json_string_value(json_object_get(row, "name"));
+
+		if (s && !strcmp(s, name))
+			return 0;
+	}
+	return ckpt_fail(err, EBADMSG, CKPT_E_IMAGE, "the manifest has no checksum for %.80s",
+			 name);
+}
+
+/* ---- objects ---- */
+
+static int verify_object(const struct verify *v, const json_t *o, size_t i, struct ckpt_err **err)
+{
+	const struct ckpt_kind *k;
+	const char *kind = "", *data = NULL;
+	char name[128];
+	uint32_t id = 0;
+	int64_t flags;
+	int rc = js_u32(o, "id", &id, err);
+
+	if (rc == 0)
+		rc = js_str(o, "kind", &kind, err);
+	if (rc == 0)
+		rc = js_i64(o, "flags", &flags, err);
+	if (rc == 0)
+		rc = js_opt_str(o, "data", &data, err);
+	if (rc < 0)
+		return rc;
+	if (id != i + 1)
+		return ckpt_fail(err, EBADMSG, CKPT_E_IMAGE, "its number is %u", id);
+	k = kind_by_name(kind);
+	/* The row that refuses what no other kind takes cannot be opened either. */
+	if (!k || !k->open)
+		return ckpt_fail(err, ENOTSUP, CKPT_E_IMAGE_VERSION,
+				 "this version does not know its kind, \"%.40s\"", kind);
+	if (!data)
+		return 0;
+	snprintf(name, sizeof(name), IMAGE_DATA "/%.100s", data);
+	return is_listed(v, name, err);
+}
+
+static int verify_objects(const struct verify *v, struct ckpt_err **err)
+{
+	for (size_t i = 0; i < v->n_objects; i++) {
+		int rc = verify_object(v, json_array_get(v->objects, i), i, err);
+
+		if (rc < 0)
+			return ckpt_wrap(err, rc, "object %zu is wrong", i + 1);
+	}
+	return 0;
+}
+
+/* ---- tasks ---- */
+
+static int verify_threads(const json_t *task, pid_t pid, const struct core_file *core,
+			  struct ckpt_err **err)
+{
+	json_t *rows;
+	int rc = js_arr(task, "threads", &rows, err);
+
+	if (rc < 0)
+		return rc;
+	if (json_array_size(rows) == 0 || json_array_size(rows) != core->n_threads)
+		return ckpt_fail(err, EBADMSG, CKPT_E_IMAGE,
+				 "it has %zu threads, and registers of %zu", json_array_size(rows),
+				 core->n_threads);
+	for (size_t i = 0; i < json_array_size(rows); i++) {
+		int32_t tid = 0;
+		size_t k = 0;
+
+		rc = js_i32(json_array_get(rows, i), "tid", &tid, err);
+		if (rc < 0)
+			return rc;
+		if (i == 0 && tid != pid)
+			return ckpt_fail(err, EBADMSG, CKPT_E_IMAGE,
+					 "its first thread is %d, not the leader", tid);
+		while (k < core->n_threads && core->threads[k].tid != tid)
+			k++;
+		if (k == core->n_threads)
+			return ckpt_fail(err, EBADMSG, CKPT_E_IMAGE, "thread %d has no registers",
+					 tid);
+	}
+	return 0;
+}
+
+static int verify_descriptors(const struct verify *v, const json_t *task, struct ckpt_err **err)
+{
+	json_t *rows;
+	int32_t last = -1;
+	int rc = js_arr(task, "files", &rows, err);
+
+	for (size_t i = 0; rc == 0 && i < json_array_size(rows); i++) {
+		const json_t *row = json_array_get(rows, i);
+		uint32_t object = 0;
+		int32_t fd = -1;
+
+		rc = js_i32(row, "fd", &fd, err);
+		if (rc == 0)
+			rc = js_u32(row, "object", &object, err);
+		if (rc < 0)
+			return rc;
+		if (fd <= last)
+			return ckpt_fail(err, EBADMSG, CKPT_E_IMAGE,
+					 "descriptor %d stands after %d", fd, last);
+		if (object < 1 || object > v->n_objects)
+			return ckpt_fail(err, EBADMSG, CKPT_E_IMAGE,
+					 "descriptor %d refers to object %u, which does not exist",
+					 fd, object);
+		last = fd;
+	}
+	return rc;
+}
+
+/* Areas in order, not overlapping, and all saved pages within them: restore's own reader judges. */
+static int verify_areas(const struct verify *v, json_t *task, const struct core_file *core,
+			struct ckpt_err **err)
+{
+	struct build b = { .task = task, .core = *core, .kr = { .n_fd = v->n_objects + 1 } };
+	int rc = build_areas_parse(&b, err);
+
+	build_areas_done(&b);
+	return rc;
+}
+
+static int open_core(const struct verify *v, pid_t pid, struct core_file *core, uint64_t *ret_bytes,
+		     struct ckpt_err **err)
+{
+	struct stat st;
+	char name[32];
+	int fd = -1, rc;
+
+	snprintf(name, sizeof(name), "core.%d", pid);
+	rc = is_listed(v, name, err);
+	if (rc == 0)
+		rc = image_file_open(&v->im, false, name, &fd, err);
+	if (rc < 0)
+		return rc;
+	*ret_bytes = fstat(fd, &st) == 0 ? (uint64_t)st.st_size : 0;
+	return core_open(core, fd, err);
+}
+
+static int verify_task(struct verify *v, json_t *task, struct ckpt_err **err)
+{
+	struct core_file core = { .fd = -1 };
+	uint64_t bytes = 0;
+	json_t *dir;
+	int32_t pid = 0;
+	int rc = js_i32(task, "pid", &pid, err);
+
+	if (rc < 0)
+		return rc;
+	if (pid <= 1)
+		return ckpt_fail(err, EBADMSG, CKPT_E_IMAGE, "pid %d cannot be a process's", pid);
+	rc = open_core(v, pid, &core, &bytes, err);
+	if (rc < 0)
+		return ckpt_wrap(err, rc, "process %d", pid);
+	rc = verify_threads(task, pid, &core, err);
+	if (rc == 0)
+		rc = verify_descriptors(v, task, err);
+	if (rc == 0)
+		rc = verify_areas(v, task, &core, err);
+	if (rc == 0)
+		rc = js_obj(task, "cwd", &dir, err);
+	if (rc == 0)
+		rc = js_obj(task, "root", &dir, err);
+	if (rc == 0)
+		rc = core_verify(&core, err);
+	core_done(&core);
+	if (rc < 0)
+		return ckpt_wrap(err, rc, "process %d", pid);
+	return progress(v, bytes, err);
+}
+
+/* Every process once, and the root among them. */
+static int verify_pids(const struct verify *v, struct ckpt_err **err)
+{
+	int32_t root = 0, pid = 0;
+	size_t n = json_array_size(v->tasks);
+	bool found = false;
+	int rc = js_i32(v->im.manifest, "root_pid", &root, err);
+
+	for (size_t i = 0; rc == 0 && i < n; i++) {
+		rc = js_i32(json_array_get(v->tasks, i), "pid", &pid, err);
+		found |= pid == root;
+		for (size_t k = 0; rc == 0 && k < i; k++)
+			if (json_equal(json_object_get(json_array_get(v->tasks, k), "pid"),
+				       json_object_get(json_array_get(v->tasks, i), "pid")))
+				rc = ckpt_fail(err, EBADMSG, CKPT_E_IMAGE,
+					       "process %d is there twice", pid);
+	}
+	if (rc == 0 && !found)
+		rc = ckpt_fail(err, EBADMSG, CKPT_E_IMAGE, "its root process %d is not there",
+			       root);
+	return rc;
+}
+
+static int verify(struct verify *v, struct ckpt_err **err)
+{
+	const json_t *m = v->im.manifest;
+	int rc = js_arr(m, "objects", &v->objects, err);
+
+	if (rc == 0)
+		rc = js_arr(m, "tasks", &v->tasks, err);
+	if (rc == 0)
+		rc = js_arr(m, "files", &v->files, err);
+	if (rc < 0)
+		return rc;
+	v->n_objects = json_array_size(v->objects);
+	for (size_t i = 0; i < json_array_size(v->files); i++) {
+		uint64_t bytes = 0;
+
+		rc = js_u64(json_array_get(v->files, i), "bytes", &bytes, err);
+		if (rc < 0)
+			return rc;
+		v->total_bytes += bytes;
+	}
+	rc = verify_pids(v, err);
+	if (rc == 0)
+		rc = verify_objects(v, err);
+	for (size_t i = 0; rc == 0 && i < json_array_size(v->tasks); i++)
+		rc = verify_task(v, json_array_get(v->tasks, i), err);
+	return rc;
+}
+
+EXPORT int ckpt_verify(struct ckpt_session *s, const char *image, struct ckpt_err **err)
+{
+	struct verify v = { .session = s, .im = IMAGE_INIT };
+	int rc = image_open(&v.im, image, err);
+
+	if (rc < 0)
+		return rc;
+	rc = verify(&v, err);
+	image_done(&v.im);
+	return rc;
+}

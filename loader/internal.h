@@ -1,0 +1,27 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* What loader.c and snapshot.c share; nobody else includes this. */
+#ifndef EBPF_CKPT_LOADER_INTERNAL_H
+#define EBPF_CKPT_LOADER_INTERNAL_H
+
+#include "loader.h"
+
+enum loader_prog {
+	LOADER_PROG_TASK,
+	LOADER_PROG_VMA,
+	LOADER_PROG_FILE,
+	LOADER_PROG_MORE,
+	LOADER_PROG_NR
+};
+
+struct snapshot_bpf;
+
+struct loader {
+	struct snapshot_bpf *skel;   /* owned; NULL when the programs are the pinned ones */
+	int prog_fd[LOADER_PROG_NR]; /* owned when pinned, the skeleton's otherwise */
+};
+
+/* Fill `why` (may be NULL) and return `rc`, a negative errno. `remedy` may be NULL. */
+int why_set(struct loader_why *why, int rc, const char *remedy, const char *fmt, ...)
+	__attribute__((format(printf, 4, 5)));
+
+#endif

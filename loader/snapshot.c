@@ -1,0 +1,718 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+/*
+ * Taking a snapshot: reading the iterators and turning the stream of records into sorted tables.
+ * Where the programs come from is loader.c's.
+ */
+#include "internal.h"
+
+#include <bpf/bpf.h>
+#include <errno.h>
+#include <linux/bpf.h>
+#include <sched.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#define READ_BYTES  ((size_t)64 << 10) /* an iterator fills at most 32 KiB at a time */
+#define MAX_RETRIES 100000
+
+struct buffer {
+	char *data; /* owned */
+	size_t len, size;
+};
+
+/* The snapshot as the caller sees it, and the memory that it points into. */
+struct snapshot_full {
+	struct snapshot pub;
+	struct buffer buf;		/* owned: the stream */
+	struct buffer joined;		/* owned: records put together from pieces */
+	const void **rows[REC_TYPE_NR]; /* owned: records by type, sorted */
+	size_t n_rows[REC_TYPE_NR];
+	const struct rec_task **by_tid; /* owned */
+};
+
+static int buffer_reserve(struct buffer *b, size_t room)
+{
+	size_t size = b->size ? b->size : READ_BYTES * 2;
+	char *data;
+
+	while (size - b->len < room)
+		size *= 2;
+	if (size == b->size)
+		return 0;
+	data = realloc(b->data, size);
+	if (!data)
+		return -ENOMEM;
+	b->data = data;
+	b->size = size;
+	return 0;
+}
+
+/* Whether an iterator is over all threads of a group, or over a single thread. */
+enum iter_over { OVER_GROUP, OVER_THREAD };
+
+static int iter_open(int prog_fd, pid_t pid, enum iter_over over)
+{
+	union bpf_iter_link_info info = { 0 };
+	LIBBPF_OPTS(bpf_link_create_opts, opts);
+	int link, iter;
+
+	if (over == OVER_GROUP)
+		info.task.pid = (__u32)pid;
+	else
+		info.task.tid = (__u32)pid;
+	opts.iter_info = &info;
+	opts.iter_info_len = sizeof(info);
+	link = bpf_link_create(prog_fd, 0, BPF_TRACE_ITER, &opts);
+	if (link < 0)
+		return -errno;
+	iter = bpf_iter_create(link);
+	if (iter < 0)
+		iter = -errno;
+	close(link);
+	return iter;
+}
+
+/*
+ * Read an iterator to its end, appending to `b`. A request, where there is one, is put where the
+ * kernel's program looks for it: at the start of the memory given to read(2).
+ */
+static int iter_read(int iter, const struct rec_request *request, struct buffer *b)
+{
+	unsigned int retries = 0;
+
+	for (;;) {
+		ssize_t n;
+		int rc = buffer_reserve(b, READ_BYTES);
+
+		if (rc < 0)
+			return rc;
+		if (request)
+			memcpy(b->data + b->len, request, sizeof(*request));
+		/* Not read(2): its wrapper may be replaced by one that reads elsewhere first. */
+		n = syscall(SYS_read, iter, b->data + b->len, READ_BYTES);
+		if (n == 0)
+			return 0;
+		if (n > 0) {
+			b->len += (size_t)n;
+		} else if (errno == EAGAIN && retries++ < MAX_RETRIES) {
+			sched_yield(); /* all scratch slots are in use by others */
+		} else if (errno != EINTR) {
+			return -errno;
+		}
+	}
+}
+
+static int run_iter(int prog_fd, pid_t pid, enum iter_over over, const struct rec_request *request,
+		    struct buffer *b)
+{
+	int rc, iter = iter_open(prog_fd, pid, over);
+
+	if (iter < 0)
+		return iter;
+	rc = iter_read(iter, request, b);
+	close(iter);
+	return rc;
+}
+
+/* The record at an offset, or NULL when the stream is not sound there (a bug, or another ABI). */
+static const struct rec_head *record_at(const struct buffer *b, size_t at)
+{
+	const struct rec_head *head = (const void *)(b->data + at);
+
+	if (b->len - at < sizeof(*head) || head->len < sizeof(*head) || head->len % 8 ||
+	    head->len > b->len - at)
+		return NULL;
+	return head;
+}
+
+static const size_t rec_size[REC_TYPE_NR] = {
+	[REC_TASK] = sizeof(struct rec_task),	    [REC_PROCESS] = sizeof(struct rec_process),
+	[REC_SIGHAND] = sizeof(struct rec_sighand), [REC_MM] = sizeof(struct rec_mm),
+	[REC_TIMER] = sizeof(struct rec_timer),	    [REC_VMA] = sizeof(struct rec_vma),
+	[REC_FILE] = sizeof(struct rec_file),	    [REC_GROUPS] = sizeof(struct rec_groups),
+	[REC_PATH] = sizeof(struct rec_path),
+};
+
+/* Bytes that a record says follow its fixed part, without padding. */
+static uint32_t record_tail_bytes(const struct rec_head *head)
+{
+	switch ((enum rec_type)head->type) {
+	case REC_VMA:
+		return ((const struct rec_vma *)(const void *)head)->inode.path_len;
+	case REC_FILE:
+		return ((const struct rec_file *)(const void *)head)->inode.path_len;
+	case REC_PATH:
+		return ((const struct rec_path *)(const void *)head)->inode.path_len;
+	case REC_GROUPS:
+		return ((const struct rec_groups *)(const void *)head)->n * 4;
+	case REC_NONE:
+	case REC_TASK:
+	case REC_PROCESS:
+	case REC_SIGHAND:
+	case REC_MM:
+	case REC_TIMER:
+	case REC_TYPE_NR:
+		break;
+	}
+	return 0;
+}
+
+/* Check the whole stream once, and count its records. */
+static int count_records(const struct buffer *b, size_t counts[REC_TYPE_NR])
+{
+	for (size_t at = 0; at < b->len;) {
+		const struct rec_head *head = record_at(b, at);
+
+		if (!head || head->type == REC_NONE || head->type >= REC_TYPE_NR ||
+		    head->len < rec_size[head->type] ||
+		    record_tail_bytes(head) > head->len - rec_size[head->type])
+			return -EPROTO;
+		counts[head->type]++;
+		at += head->len;
+	}
+	return 0;
+}
+
+/* --- lists in pieces --- */
+
+/* Entries of a list that a record stands for. */
+static uint32_t record_entries(const struct rec_head *head)
+{
+	return head->type == REC_GROUPS ? ((const struct rec_groups *)(const void *)head)->n : 1;
+}
+
+/*
+ * Read the rest of one list whose entries up to `first` are there. `tid` is the thread that has it.
+ * The pieces are appended to the stream, after all that was there.
+ */
+static int read_rest(const struct loader *l, pid_t tid, uint32_t type, uint32_t first,
+		     struct buffer *b)
+{
+	struct rec_request request = { .magic = REC_REQUEST_MAGIC, .type = type, .first = first };
+	bool more = true;
+
+	while (more) {
+		size_t at = b->len;
+		int rc = run_iter(l->prog_fd[LOADER_PROG_MORE], tid, OVER_THREAD, &request, b);
+
+		if (rc < 0)
+			return rc;
+		more = false;
+		while (at < b->len) {
+			const struct rec_head *head = record_at(b, at);
+
+			if (!head)
+				return -EPROTO;
+			request.first += record_entries(head);
+			more = head->flags & REC_F_MORE;
+			at += head->len;
+		}
+	}
+	return 0;
+}
+
+/* Complete the lists that were cut, in the stream from `at` on. */
+static int read_more(const struct loader *l, size_t at, struct buffer *b)
+{
+	size_t end = b->len;
+	uint32_t n_timers = 0;
+
+	while (at < end) {
+		const struct rec_head *head = record_at(b, at);
+		int rc = 0;
+
+		if (!head)
+			return -EPROTO;
+		at += head->len;
+		if (head->type == REC_TIMER) {
+			const struct rec_timer *timer = (const void *)head;
+
+			n_timers++;
+			if (head->flags & REC_F_MORE)
+				rc = read_rest(l, timer->tgid, REC_TIMER, n_timers, b);
+		} else if (head->type == REC_GROUPS && (head->flags & REC_F_MORE)) {
+			const struct rec_groups *groups = (const void *)head;
+
+			rc = read_rest(l, groups->tid, REC_GROUPS, groups->n, b);
+		} else if (head->type == REC_TASK) {
+			n_timers = 0;
+		}
+		if (rc < 0)
+			return rc;
+	}
+	return 0;
+}
+
+/* --- tables --- */
+
+static int compare(int64_t a, int64_t b)
+{
+	return (a > b) - (a < b);
+}
+
+/* After tgid or tid, in which all records but REC_TASK agree: what the rows are sorted by. */
+static uint64_t second_key(const struct rec_head *head)
+{
+	switch ((enum rec_type)head->type) {
+	case REC_TASK: /* the leader first */
+		return ((const struct rec_task *)(const void *)head)->tid ==
+				       ((const struct rec_task *)(const void *)head)->tgid
+			       ? 0
+			       : (uint32_t)((const struct rec_task *)(const void *)head)->tid;
+	case REC_TIMER:
+		return (uint32_t)((const struct rec_timer *)(const void *)head)->id;
+	case REC_VMA:
+		return ((const struct rec_vma *)(const void *)head)->start;
+	case REC_FILE:
+		return (uint32_t)((const struct rec_file *)(const void *)head)->fd;
+	case REC_PATH:
+		return ((const struct rec_path *)(const void *)head)->what;
+	case REC_NONE:
+	case REC_PROCESS:
+	case REC_SIGHAND:
+	case REC_MM:
+	case REC_GROUPS:
+	case REC_TYPE_NR:
+		break;
+	}
+	return 0;
+}
+
+/* Which of several records for the same thing is kept: the lowest. */
+static uint64_t third_key(const struct rec_head *head)
+{
+	if (head->type == REC_FILE)
+		return ((const struct rec_file *)(const void *)head)->files_id;
+	/* Told by several threads of a group without leader: one that still had its fs knows more.
+	 */
+	if (head->type == REC_PROCESS)
+		return ((const struct rec_process *)(const void *)head)->umask == UINT32_MAX;
+	return 0;
+}
+
+/* The thread group, or for REC_GROUPS the thread, that a record is about. */
+static pid_t first_key(const struct rec_head *head)
+{
+	if (head->type == REC_TASK)
+		return ((const struct rec_task *)(const void *)head)->tgid;
+	return ((const struct rec_process *)(const void *)head)->tgid;
+}
+
+_Static_assert(offsetof(struct rec_process, tgid) == offsetof(struct rec_sighand, tgid) &&
+		       offsetof(struct rec_process, tgid) == offsetof(struct rec_mm, tgid) &&
+		       offsetof(struct rec_process, tgid) == offsetof(struct rec_timer, tgid) &&
+		       offsetof(struct rec_process, tgid) == offsetof(struct rec_vma, tgid) &&
+		       offsetof(struct rec_process, tgid) == offsetof(struct rec_file, tgid) &&
+		       offsetof(struct rec_process, tgid) == offsetof(struct rec_groups, tid) &&
+		       offsetof(struct rec_process, tgid) == offsetof(struct rec_path, tgid),
+	       "first_key() reads all of them alike");
+
+static int compare_keys(const struct rec_head *a, const struct rec_head *b)
+{
+	uint64_t ka = second_key(a), kb = second_key(b);
+	int c = compare(first_key(a), first_key(b));
+
+	if (c == 0)
+		c = (ka > kb) - (ka < kb);
+	return c;
+}
+
+static int compare_rows(const void *pa, const void *pb)
+{
+	const struct rec_head *a = *(const struct rec_head *const *)pa;
+	const struct rec_head *b = *(const struct rec_head *const *)pb;
+	uint64_t ka = third_key(a), kb = third_key(b);
+	int c = compare_keys(a, b);
+
+	if (c == 0)
+		c = (ka > kb) - (ka < kb);
+	if (c == 0) /* as they came */
+		c = ((uintptr_t)a > (uintptr_t)b) - ((uintptr_t)a < (uintptr_t)b);
+	return c;
+}
+
+static bool same_row(const struct rec_head *a, const struct rec_head *b)
+{
+	/* Threads with file tables of their own: the same number in each of them. */
+	if (a->type == REC_FILE && third_key(a) != third_key(b))
+		return false;
+	return compare_keys(a, b) == 0;
+}
+
+/* Sorted already more often than not: areas, descriptors and threads come in order. */
+static void sort_rows(const void **rows, size_t n)
+{
+	for (size_t i = 1; i < n; i++) {
+		if (compare_rows(&rows[i - 1], &rows[i]) > 0) {
+			qsort(rows, n, sizeof(*rows), compare_rows);
+			return;
+		}
+	}
+}
+
+static size_t unique_rows(const void **rows, size_t n)
+{
+	size_t kept = 0;
+
+	for (size_t i = 0; i < n; i++) {
+		if (kept == 0 || !same_row(rows[kept - 1], rows[i]))
+			rows[kept++] = rows[i];
+	}
+	return kept;
+}
+
+/* Put the pieces of each thread's groups together. */
+static int join_groups(struct snapshot_full *s)
+{
+	const void **rows = s->rows[REC_GROUPS];
+	size_t n = s->n_rows[REC_GROUPS], kept = 0, entries = 0;
+	struct buffer *b = &s->joined;
+
+	for (size_t i = 0; i < n; i++)
+		entries += ((const struct rec_groups *)rows[i])->n;
+	/* Never moved after this, as rows point into it: room for all, with padding. */
+	if (buffer_reserve(b, n * (sizeof(struct rec_groups) + 8) + entries * 4) < 0)
+		return -ENOMEM;
+	for (size_t i = 0; i < n; kept++) {
+		const struct rec_groups *piece = rows[i];
+		struct rec_groups *all;
+
+		if (!(piece->head.flags & REC_F_MORE)) {
+			rows[kept] = piece;
+			i++;
+		} else {
+			all = (void *)(b->data + b->len);
+			*all = (struct rec_groups){ .head = piece->head, .tid = piece->tid };
+			all->head.flags &= (uint16_t)~REC_F_MORE;
+			for (; i < n && ((const struct rec_groups *)rows[i])->tid == all->tid;
+			     i++) {
+				piece = rows[i];
+				memcpy(all->gid + all->n, piece->gid, piece->n * sizeof(__u32));
+				all->n += piece->n;
+			}
+			if (all->n % 2)
+				all->gid[all->n] = 0;
+			all->head.len = (__u32)sizeof(*all) + (all->n + 1) / 2 * 8;
+			b->len += all->head.len;
+			rows[kept] = all;
+		}
+		while (i < n && ((const struct rec_groups *)rows[i])->tid == piece->tid)
+			i++; /* asked for twice */
+	}
+	s->n_rows[REC_GROUPS] = kept;
+	return 0;
+}
+
+/*
+ * The path after a record, "" when there is none. The kernel marks an unlinked file's path with a
+ * suffix, which is taken off: `unhashed` says it, and a name may end like that by itself.
+ */
+static const char *take_path(struct rec_inode *inode, char *path)
+{
+	static const char suffix[] = " (deleted)";
+	size_t n = sizeof(suffix) - 1;
+
+	if (!inode->path_len)
+		return "";
+	path[inode->path_len] = '\0';
+	if (inode->unhashed && inode->path_len > n &&
+	    strcmp(path + inode->path_len - n, suffix) == 0) {
+		inode->path_len -= (__u32)n;
+		path[inode->path_len] = '\0';
+	}
+	return path;
+}
+
+/* Rows of a type whose records have paths, as pairs. All three pair types look the same. */
+static int pair_paths(struct snapshot_full *s, enum rec_type type, size_t inode_at,
+		      struct snap_vma **ret)
+{
+	size_t n = s->n_rows[type];
+	struct snap_vma *pairs = calloc(n ? n : 1, sizeof(*pairs));
+
+	if (!pairs)
+		return -ENOMEM;
+	for (size_t i = 0; i < n; i++) {
+		/* The rows are read-only for the caller, the memory is ours. */
+		char *rec = s->buf.data + ((const char *)s->rows[type][i] - s->buf.data);
+
+		pairs[i].rec = (const void *)rec;
+		pairs[i].path = take_path((void *)(rec + inode_at), rec + rec_size[type]);
+	}
+	*ret = pairs;
+	return 0;
+}
+
+_Static_assert(sizeof(struct snap_vma) == sizeof(struct snap_file) &&
+		       sizeof(struct snap_vma) == sizeof(struct snap_path) &&
+		       offsetof(struct snap_vma, path) == offsetof(struct snap_file, path) &&
+		       offsetof(struct snap_vma, path) == offsetof(struct snap_path, path),
+	       "pair_paths() makes all of them");
+
+/* The kernel tells of a group's dead threads; add what the living ones used. */
+static void add_cpu_times(struct snapshot_full *s)
+{
+	for (size_t i = 0; i < s->n_rows[REC_PROCESS]; i++) {
+		const struct rec_process *told = s->rows[REC_PROCESS][i];
+		struct rec_process *process =
+			(void *)(s->buf.data + ((const char *)told - s->buf.data));
+		size_t first, n;
+
+		snapshot_tasks_of(&s->pub, process->tgid, &first, &n);
+		for (size_t j = first; j < first + n; j++) {
+			process->utime_ns += s->pub.tasks[j]->utime_ns;
+			process->stime_ns += s->pub.tasks[j]->stime_ns;
+		}
+	}
+}
+
+static int compare_tids(const void *pa, const void *pb)
+{
+	const struct rec_task *a = *(const struct rec_task *const *)pa;
+	const struct rec_task *b = *(const struct rec_task *const *)pb;
+
+	return compare(a->tid, b->tid);
+}
+
+static int publish(struct snapshot_full *s)
+{
+	struct snapshot *pub = &s->pub;
+	size_t n_tasks = s->n_rows[REC_TASK];
+	struct snap_vma *pairs;
+	int rc;
+
+#define PUBLISH(member, type)                                                                      \
+	do {                                                                                       \
+		pub->member = (void *)s->rows[type];                                               \
+		pub->n_##member = s->n_rows[type];                                                 \
+	} while (0)
+	PUBLISH(tasks, REC_TASK);
+	PUBLISH(processes, REC_PROCESS);
+	PUBLISH(sighands, REC_SIGHAND);
+	PUBLISH(mms, REC_MM);
+	PUBLISH(timers, REC_TIMER);
+	PUBLISH(groups, REC_GROUPS);
+#undef PUBLISH
+	rc = pair_paths(s, REC_VMA, offsetof(struct rec_vma, inode), &pairs);
+	if (rc < 0)
+		return rc;
+	pub->vmas = pairs;
+	pub->n_vmas = s->n_rows[REC_VMA];
+	rc = pair_paths(s, REC_FILE, offsetof(struct rec_file, inode), &pairs);
+	if (rc < 0)
+		return rc;
+	pub->files = (void *)pairs;
+	pub->n_files = s->n_rows[REC_FILE];
+	rc = pair_paths(s, REC_PATH, offsetof(struct rec_path, inode), &pairs);
+	if (rc < 0)
+		return rc;
+	pub->paths = (void *)pairs;
+	pub->n_paths = s->n_rows[REC_PATH];
+
+	s->by_tid = calloc(n_tasks ? n_tasks : 1, sizeof(*s->by_tid));
+	if (!s->by_tid)
+		return -ENOMEM;
+	if (n_tasks) {
+		memcpy(s->by_tid, pub->tasks, n_tasks * sizeof(*s->by_tid));
+		qsort(s->by_tid, n_tasks, sizeof(*s->by_tid), compare_tids);
+	}
+	add_cpu_times(s);
+	return 0;
+}
+
+static int make_tables(struct snapshot_full *s)
+{
+	size_t counts[REC_TYPE_NR] = { 0 };
+	int rc = count_records(&s->buf, counts);
+
+	if (rc < 0)
+		return rc;
+	for (int type = 0; type < REC_TYPE_NR; type++) {
+		s->rows[type] = calloc(counts[type] + 1, sizeof(*s->rows[type]));
+		if (!s->rows[type])
+			return -ENOMEM;
+	}
+	for (size_t at = 0; at < s->buf.len;) {
+		struct rec_head *head = (void *)(s->buf.data + at);
+
+		if (head->type == REC_TIMER) /* all of the list is here by now */
+			head->flags &= (__u16)~REC_F_MORE;
+		s->rows[head->type][s->n_rows[head->type]++] = head;
+		at += head->len;
+	}
+	for (int type = 0; type < REC_TYPE_NR; type++) {
+		sort_rows(s->rows[type], s->n_rows[type]);
+		if (type != REC_GROUPS)
+			s->n_rows[type] = unique_rows(s->rows[type], s->n_rows[type]);
+	}
+	rc = join_groups(s);
+	return rc < 0 ? rc : publish(s);
+}
+
+/* --- the interface --- */
+
+static int read_group(const struct loader *l, pid_t tgid, unsigned int what, struct buffer *b)
+{
+	size_t at = b->len;
+	int rc = 0;
+
+	if (what & SNAPSHOT_TASKS) {
+		rc = run_iter(l->prog_fd[LOADER_PROG_TASK], tgid, OVER_GROUP, NULL, b);
+		if (rc == 0)
+			rc = read_more(l, at, b);
+	}
+	if (rc == 0 && (what & SNAPSHOT_VMAS))
+		rc = run_iter(l->prog_fd[LOADER_PROG_VMA], tgid, OVER_GROUP, NULL, b);
+	if (rc == 0 && (what & SNAPSHOT_FILES))
+		rc = run_iter(l->prog_fd[LOADER_PROG_FILE], tgid, OVER_GROUP, NULL, b);
+	return rc;
+}
+
+int snapshot_take(struct loader *l, const pid_t *tgids, size_t n, unsigned int what,
+		  struct snapshot **ret, struct loader_why *why)
+{
+	struct snapshot_full *s = calloc(1, sizeof(*s));
+	int rc = 0;
+
+	if (!s)
+		return why_set(why, -ENOMEM, NULL, "out of memory");
+	for (size_t i = 0; i < n && rc == 0; i++) {
+		rc = tgids[i] > 0 ? read_group(l, tgids[i], what, &s->buf) : -EINVAL;
+		if (rc < 0)
+			why_set(why, rc,
+				rc == -EPERM ? "run as root, or grant CAP_BPF and CAP_PERFMON"
+					     : NULL,
+				"cannot take a snapshot of process %d: %s", tgids[i],
+				strerror(-rc));
+	}
+	if (rc == 0) {
+		rc = make_tables(s);
+		if (rc < 0)
+			why_set(why, rc,
+				rc == -EPROTO ? "run `ebpf-ckpt unload`, then try again" : NULL,
+				"cannot understand what the eBPF programs tell: %s", strerror(-rc));
+	}
+	if (rc < 0) {
+		snapshot_free(&s->pub);
+		return rc;
+	}
+	*ret = &s->pub;
+	return 0;
+}
+
+void snapshot_free(struct snapshot *pub)
+{
+	struct snapshot_full *s = (void *)pub;
+
+	if (!s)
+		return;
+	for (int type = 0; type < REC_TYPE_NR; type++)
+		free(s->rows[type]);
+	free(pub->vmas);
+	free(pub->files);
+	free(pub->paths);
+	free(s->by_tid);
+	free(s->joined.data);
+	free(s->buf.data);
+	free(s);
+}
+
+/* The run of rows of `type` whose first key is `key`. */
+static size_t find_rows(const struct snapshot *pub, enum rec_type type, pid_t key, size_t *n)
+{
+	const struct snapshot_full *s = (const void *)pub;
+	const void **rows = s->rows[type];
+	size_t low = 0, high = s->n_rows[type], first;
+
+	while (low < high) {
+		size_t middle = low + (high - low) / 2;
+
+		if (first_key(rows[middle]) < key)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	first = low;
+	high = s->n_rows[type];
+	while (low < high) {
+		size_t middle = low + (high - low) / 2;
+
+		if (first_key(rows[middle]) <= key)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	*n = low - first;
+	return first;
+}
+
+static const void *find_row(const struct snapshot *pub, enum rec_type type, pid_t key)
+{
+	const struct snapshot_full *s = (const void *)pub;
+	size_t n, first = find_rows(pub, type, key, &n);
+
+	return n ? s->rows[type][first] : NULL;
+}
+
+const struct rec_task *snapshot_task(const struct snapshot *pub, pid_t tid)
+{
+	const struct snapshot_full *s = (const void *)pub;
+	struct rec_task wanted = { .tid = tid };
+	const struct rec_task *key = &wanted, **found;
+
+	found = bsearch(&key, s->by_tid, pub->n_tasks, sizeof(*s->by_tid), compare_tids);
+	return found ? *found : NULL;
+}
+
+const struct rec_process *snapshot_process(const struct snapshot *s, pid_t tgid)
+{
+	return find_row(s, REC_PROCESS, tgid);
+}
+
+const struct rec_sighand *snapshot_sighand(const struct snapshot *s, pid_t tgid)
+{
+	return find_row(s, REC_SIGHAND, tgid);
+}
+
+const struct rec_mm *snapshot_mm(const struct snapshot *s, pid_t tgid)
+{
+	return find_row(s, REC_MM, tgid);
+}
+
+const struct rec_groups *snapshot_groups(const struct snapshot *s, pid_t tid)
+{
+	return find_row(s, REC_GROUPS, tid);
+}
+
+const struct snap_path *snapshot_path(const struct snapshot *s, pid_t tgid, enum rec_path_what what)
+{
+	size_t n, first = find_rows(s, REC_PATH, tgid, &n);
+
+	for (size_t i = first; i < first + n; i++) {
+		if (s->paths[i].rec->what == what)
+			return &s->paths[i];
+	}
+	return NULL;
+}
+
+void snapshot_tasks_of(const struct snapshot *s, pid_t tgid, size_t *first, size_t *n)
+{
+	*first = find_rows(s, REC_TASK, tgid, n);
+}
+
+void snapshot_vmas_of(const struct snapshot *s, pid_t tgid, size_t *first, size_t *n)
+{
+	*first = find_rows(s, REC_VMA, tgid, n);
+}
+
+void snapshot_files_of(const struct snapshot *s, pid_t tgid, size_t *first, size_t *n)
+{
+	*first = find_rows(s, REC_FILE, tgid, n);
+}
+
+void snapshot_timers_of(const struct snapshot *s, pid_t tgid, size_t *first, size_t *n)
+{
+	*first = find_rows(s, REC_TIMER, tgid, n);
+}

@@ -1,0 +1,667 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/* Made by vmlinux/regenerate from vmlinux/members: do not edit. */
+#ifndef EBPF_CKPT_VMLINUX_H
+#define EBPF_CKPT_VMLINUX_H
+
+typedef unsigned char __u8;
+typedef signed char __s8;
+typedef unsigned short __u16;
+typedef short __s16;
+typedef unsigned int __u32;
+typedef int __s32;
+typedef unsigned long long __u64;
+typedef long long __s64;
+typedef __u16 __be16;
+typedef __u32 __be32;
+typedef __u32 __wsum;
+typedef _Bool bool;
+
+enum { false = 0, true = 1 };
+
+#pragma clang attribute push(__attribute__((preserve_access_index)), apply_to = record)
+
+enum bpf_map_type {
+	BPF_MAP_TYPE_ARRAY = 2,
+};
+
+enum pid_type {
+	PIDTYPE_PID = 0,
+	PIDTYPE_TGID = 1,
+	PIDTYPE_PGID = 2,
+	PIDTYPE_SID = 3,
+};
+
+enum timespec_type {
+	TT_NONE = 0,
+	TT_NATIVE = 1,
+	TT_COMPAT = 2,
+};
+
+enum alarmtimer_type {
+	ALARM_REALTIME = 0,
+	ALARM_BOOTTIME = 1,
+};
+
+struct __kernel_timespec;
+struct anon_vma;
+struct bpf_iter_meta;
+struct cgroup;
+struct cgroup_namespace;
+struct cpumask;
+struct cred;
+struct css_set;
+struct dentry;
+struct fdtable;
+struct file;
+struct file_lock_context;
+struct file_system_type;
+struct files_struct;
+struct fown_struct;
+struct fs_struct;
+struct group_info;
+struct hlist_bl_node;
+struct hlist_node;
+struct hrtimer_clock_base;
+struct inode;
+struct io_bitmap;
+struct io_context;
+struct io_uring_task;
+struct ipc_namespace;
+struct kernfs_node;
+struct kioctx_table;
+struct list_head;
+struct mempolicy;
+struct mm_struct;
+struct mnt_namespace;
+struct net;
+struct nsproxy;
+struct pid;
+struct pid_namespace;
+struct pipe_buffer;
+struct pipe_inode_info;
+struct pollfd;
+struct robust_list_head;
+struct rseq;
+struct sem_undo_list;
+struct seq_file;
+struct sighand_struct;
+struct signal_struct;
+struct sock;
+struct super_block;
+struct task_struct;
+struct time_namespace;
+struct timerqueue_head;
+struct tty_driver;
+struct tty_struct;
+struct user_namespace;
+struct userfaultfd_ctx;
+struct uts_namespace;
+struct vfsmount;
+struct vm_area_struct;
+struct vm_operations_struct;
+
+struct list_head {
+	struct list_head *next;
+	struct list_head *prev;
+};
+
+struct hlist_head {
+	struct hlist_node *first;
+};
+
+struct hlist_node {
+	struct hlist_node *next;
+	struct hlist_node **pprev;
+};
+
+struct hlist_bl_node {
+	struct hlist_bl_node *next;
+	struct hlist_bl_node **pprev;
+};
+
+struct rb_node {
+	long unsigned int __rb_parent_color;
+};
+
+struct bpf_iter_meta {
+	struct seq_file *seq;
+	long long unsigned int session_id;
+	long long unsigned int seq_num;
+};
+
+struct bpf_iter__task {
+	struct bpf_iter_meta *meta;
+	struct task_struct *task;
+};
+
+struct bpf_iter__task_vma {
+	struct bpf_iter_meta *meta;
+	struct task_struct *task;
+	struct vm_area_struct *vma;
+};
+
+struct bpf_iter__task_file {
+	struct bpf_iter_meta *meta;
+	struct task_struct *task;
+	unsigned int fd;
+	struct file *file;
+};
+
+struct seq_file {
+	char *buf;
+};
+
+struct thread_info {
+	long unsigned int flags;
+};
+
+struct thread_struct {
+	long unsigned int fsbase;
+	long unsigned int gsbase;
+	struct io_bitmap *io_bitmap;
+	long unsigned int iopl_emul;
+};
+
+struct sched_entity {
+	long long unsigned int sum_exec_runtime;
+};
+
+struct sched_dl_entity {
+	long long unsigned int dl_runtime;
+	long long unsigned int dl_deadline;
+	long long unsigned int dl_period;
+	unsigned int flags;
+};
+
+struct cpumask {
+	long unsigned int bits[4];
+};
+
+struct restart_block {
+	void *fn;
+	struct { unsigned int *uaddr; unsigned int val; unsigned int flags; unsigned int bitset; long long unsigned int time; } futex;
+	struct { int clockid; enum timespec_type type; struct __kernel_timespec *rmtp; long long unsigned int expires; } nanosleep;
+	struct { struct pollfd *ufds; int nfds; int has_timeout; long unsigned int tv_sec; long unsigned int tv_nsec; } poll;
+};
+
+struct pt_regs {
+	long unsigned int ax;
+	long unsigned int si;
+	long unsigned int orig_ax;
+	short unsigned int cs;
+};
+
+struct sysv_sem {
+	struct sem_undo_list *undo_list;
+};
+
+struct seccomp {
+	int mode;
+	struct { int counter; } filter_count;
+};
+
+struct io_context {
+	short unsigned int ioprio;
+};
+
+struct path {
+	struct vfsmount *mnt;
+	struct dentry *dentry;
+};
+
+struct css_set {
+	struct cgroup *dfl_cgrp;
+};
+
+struct cgroup {
+	struct kernfs_node *kn;
+};
+
+struct kernfs_node {
+	long long unsigned int id;
+};
+
+struct upid {
+	int nr;
+	struct pid_namespace *ns;
+};
+
+struct ns_common {
+	unsigned int inum;
+};
+
+struct nsproxy {
+	struct uts_namespace *uts_ns;
+	struct ipc_namespace *ipc_ns;
+	struct mnt_namespace *mnt_ns;
+	struct net *net_ns;
+	struct time_namespace *time_ns;
+	struct cgroup_namespace *cgroup_ns;
+};
+
+struct cred {
+	struct { unsigned int val; } uid;
+	struct { unsigned int val; } gid;
+	struct { unsigned int val; } suid;
+	struct { unsigned int val; } sgid;
+	struct { unsigned int val; } euid;
+	struct { unsigned int val; } egid;
+	struct { unsigned int val; } fsuid;
+	struct { unsigned int val; } fsgid;
+	unsigned int securebits;
+	struct { long long unsigned int val; } cap_inheritable;
+	struct { long long unsigned int val; } cap_permitted;
+	struct { long long unsigned int val; } cap_effective;
+	struct { long long unsigned int val; } cap_bset;
+	struct { long long unsigned int val; } cap_ambient;
+	struct user_namespace *user_ns;
+	struct group_info *group_info;
+};
+
+struct group_info {
+	int ngroups;
+	struct { unsigned int val; } gid[0];
+};
+
+struct rlimit {
+	long unsigned int rlim_cur;
+	long unsigned int rlim_max;
+};
+
+struct cpu_itimer {
+	long long unsigned int expires;
+	long long unsigned int incr;
+};
+
+struct task_cputime_atomic {
+	struct { long long int counter; } utime;
+	struct { long long int counter; } stime;
+	struct { long long int counter; } sum_exec_runtime;
+};
+
+struct sigaction {
+	void *sa_handler;
+	long unsigned int sa_flags;
+	void *sa_restorer;
+	struct { long unsigned int sig[1]; } sa_mask;
+};
+
+struct hrtimer_clock_base {
+	long long int offset;
+};
+
+struct tty_struct {
+	int index;
+	struct tty_driver *driver;
+	struct { struct pid *pgrp; struct pid *session; } ctrl;
+};
+
+struct tty_driver {
+	int major;
+	int minor_start;
+};
+
+struct tty_file_private {
+	struct tty_struct *tty;
+};
+
+struct percpu_counter {
+	long long int count;
+};
+
+struct vm_userfaultfd_ctx {
+	struct userfaultfd_ctx *ctx;
+};
+
+struct vm_operations_struct {
+	void *name;
+};
+
+struct vm_special_mapping {
+	char *name;
+};
+
+struct fown_struct {
+	struct pid *pid;
+	enum pid_type pid_type;
+	struct { unsigned int val; } uid;
+	struct { unsigned int val; } euid;
+	int signum;
+};
+
+struct inode {
+	short unsigned int i_mode;
+	struct { unsigned int val; } i_uid;
+	struct { unsigned int val; } i_gid;
+	struct super_block *i_sb;
+	long unsigned int i_ino;
+	unsigned int i_nlink;
+	unsigned int i_rdev;
+	long long int i_size;
+	long long int i_mtime_sec;
+	long long int i_ctime_sec;
+	unsigned int i_mtime_nsec;
+	unsigned int i_ctime_nsec;
+	struct file_lock_context *i_flctx;
+	struct pipe_inode_info *i_pipe;
+};
+
+struct qstr {
+	unsigned char *name;
+};
+
+struct super_block {
+	unsigned int s_dev;
+	struct file_system_type *s_type;
+	long unsigned int s_magic;
+};
+
+struct file_system_type {
+	char *name;
+};
+
+struct files_struct {
+	struct fdtable *fdt;
+};
+
+struct fdtable {
+	long unsigned int *close_on_exec;
+};
+
+struct pipe_inode_info {
+	unsigned int head;
+	unsigned int tail;
+	unsigned int ring_size;
+	unsigned int readers;
+	unsigned int writers;
+	struct pipe_buffer *bufs;
+};
+
+struct pipe_buffer {
+	unsigned int len;
+};
+
+struct socket {
+	struct sock *sk;
+};
+
+struct sock_common {
+	unsigned int skc_daddr;
+	unsigned int skc_rcv_saddr;
+	short unsigned int skc_dport;
+	short unsigned int skc_num;
+	short unsigned int skc_family;
+	unsigned char skc_state;
+};
+
+struct sigpending {
+	struct list_head list;
+	struct { long unsigned int sig[1]; } signal;
+};
+
+struct fs_struct {
+	int umask;
+	struct path root;
+	struct path pwd;
+};
+
+struct pid {
+	unsigned int level;
+	struct hlist_head tasks[4];
+	struct upid numbers[0];
+};
+
+struct pid_namespace {
+	unsigned int level;
+	struct ns_common ns;
+};
+
+struct uts_namespace {
+	struct ns_common ns;
+};
+
+struct ipc_namespace {
+	struct ns_common ns;
+};
+
+struct mnt_namespace {
+	struct ns_common ns;
+};
+
+struct net {
+	struct ns_common ns;
+};
+
+struct time_namespace {
+	struct ns_common ns;
+};
+
+struct cgroup_namespace {
+	struct ns_common ns;
+};
+
+struct user_namespace {
+	struct ns_common ns;
+};
+
+struct thread_group_cputimer {
+	struct task_cputime_atomic cputime_atomic;
+};
+
+struct k_sigaction {
+	struct sigaction sa;
+};
+
+struct timerqueue_node {
+	struct rb_node node;
+	long long int expires;
+};
+
+struct sigqueue {
+	struct list_head list;
+	struct { int si_signo; union { struct { union { void *sival_ptr; } _sigval; } _timer; } _sifields; } info;
+};
+
+struct mm_struct {
+	struct { int counter; } membarrier_state;
+	struct { int counter; } mm_users;
+	int map_count;
+	long unsigned int total_vm;
+	long unsigned int locked_vm;
+	long unsigned int data_vm;
+	long unsigned int def_flags;
+	long unsigned int start_code;
+	long unsigned int end_code;
+	long unsigned int start_data;
+	long unsigned int end_data;
+	long unsigned int start_brk;
+	long unsigned int brk;
+	long unsigned int start_stack;
+	long unsigned int arg_start;
+	long unsigned int arg_end;
+	long unsigned int env_start;
+	long unsigned int env_end;
+	long unsigned int saved_auxv[56];
+	struct percpu_counter rss_stat[4];
+	struct { void *vdso; } context;
+	struct { long unsigned int __mm_flags[1]; } flags;
+	struct kioctx_table *ioctx_table;
+	struct file *exe_file;
+};
+
+struct vm_area_struct {
+	long unsigned int vm_start;
+	long unsigned int vm_end;
+	struct mm_struct *vm_mm;
+	long unsigned int vm_flags;
+	struct anon_vma *anon_vma;
+	struct vm_operations_struct *vm_ops;
+	long unsigned int vm_pgoff;
+	struct file *vm_file;
+	void *vm_private_data;
+	struct mempolicy *vm_policy;
+	struct vm_userfaultfd_ctx vm_userfaultfd_ctx;
+};
+
+struct file {
+	unsigned int f_mode;
+	void *private_data;
+	struct inode *f_inode;
+	unsigned int f_flags;
+	struct fown_struct *f_owner;
+	struct path f_path;
+	long long int f_pos;
+};
+
+struct file_lock_context {
+	struct list_head flc_flock;
+	struct list_head flc_posix;
+	struct list_head flc_lease;
+};
+
+struct dentry {
+	struct hlist_bl_node d_hash;
+	struct dentry *d_parent;
+	struct qstr d_name;
+	struct inode *d_inode;
+};
+
+struct sock {
+	struct sock_common __sk_common;
+	short unsigned int sk_protocol;
+	short unsigned int sk_type;
+};
+
+struct task_struct {
+	struct thread_info thread_info;
+	unsigned int __state;
+	unsigned int flags;
+	unsigned int ptrace;
+	int static_prio;
+	unsigned int rt_priority;
+	struct sched_entity se;
+	struct sched_dl_entity dl;
+	unsigned int policy;
+	int nr_cpus_allowed;
+	struct cpumask *cpus_ptr;
+	struct cpumask *user_cpus_ptr;
+	struct mm_struct *mm;
+	int exit_state;
+	int exit_code;
+	int exit_signal;
+	int pdeath_signal;
+	long unsigned int jobctl;
+	unsigned int personality;
+	unsigned int sched_reset_on_fork : 1;
+	long unsigned int atomic_flags;
+	struct restart_block restart_block;
+	int pid;
+	int tgid;
+	struct task_struct *real_parent;
+	struct task_struct *parent;
+	struct list_head children;
+	struct list_head sibling;
+	struct task_struct *group_leader;
+	struct pid *thread_pid;
+	struct hlist_node pid_links[4];
+	struct list_head thread_node;
+	int *set_child_tid;
+	int *clear_child_tid;
+	long long unsigned int utime;
+	long long unsigned int stime;
+	long long unsigned int start_boottime;
+	struct cred *cred;
+	char comm[16];
+	struct sysv_sem sysvsem;
+	struct fs_struct *fs;
+	struct files_struct *files;
+	struct io_uring_task *io_uring;
+	struct nsproxy *nsproxy;
+	struct signal_struct *signal;
+	struct sighand_struct *sighand;
+	struct { long unsigned int sig[1]; } blocked;
+	struct { long unsigned int sig[1]; } saved_sigmask;
+	struct sigpending pending;
+	long unsigned int sas_ss_sp;
+	long unsigned int sas_ss_size;
+	unsigned int sas_ss_flags;
+	struct seccomp seccomp;
+	struct io_context *io_context;
+	struct css_set *cgroups;
+	struct robust_list_head *robust_list;
+	struct mempolicy *mempolicy;
+	struct rseq *rseq;
+	unsigned int rseq_len;
+	unsigned int rseq_sig;
+	long long unsigned int timer_slack_ns;
+	long long unsigned int default_timer_slack_ns;
+	struct thread_struct thread;
+};
+
+struct sighand_struct {
+	struct k_sigaction action[64];
+};
+
+struct hrtimer {
+	struct timerqueue_node node;
+	struct hrtimer_clock_base *base;
+	unsigned char state;
+};
+
+struct cpu_timer {
+	struct timerqueue_node node;
+	struct timerqueue_head *head;
+	struct pid *pid;
+};
+
+struct signal_struct {
+	int nr_threads;
+	struct list_head thread_head;
+	struct sigpending shared_pending;
+	int group_exit_code;
+	unsigned int flags;
+	unsigned int is_child_subreaper : 1;
+	unsigned int has_child_subreaper : 1;
+	struct { int counter; } next_posix_timer_id;
+	struct hlist_head posix_timers;
+	struct hrtimer real_timer;
+	long long int it_real_incr;
+	struct cpu_itimer it[2];
+	struct thread_group_cputimer cputimer;
+	struct pid *pids[4];
+	int leader;
+	struct tty_struct *tty;
+	long long unsigned int utime;
+	long long unsigned int stime;
+	long long unsigned int cutime;
+	long long unsigned int cstime;
+	struct rlimit rlim[16];
+	short int oom_score_adj;
+	short int oom_score_adj_min;
+};
+
+struct alarm {
+	struct timerqueue_node node;
+	struct hrtimer timer;
+	enum alarmtimer_type type;
+	int state;
+};
+
+struct k_itimer {
+	struct hlist_node list;
+	int it_id;
+	int it_clock;
+	int it_sigev_notify;
+	int it_status;
+	long long int it_overrun;
+	long long int it_overrun_last;
+	long long int it_interval;
+	struct pid *it_pid;
+	struct task_struct *it_process;
+	struct sigqueue sigq;
+	union { struct { struct hrtimer timer; } real; struct cpu_timer cpu; struct { struct alarm alarmtimer; } alarm; } it;
+};
+
+#pragma clang attribute pop
+
+#endif
