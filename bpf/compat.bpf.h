@@ -25,6 +25,11 @@
 #define MM_ANONPAGES	      1
 #define MM_SWAPENTS	      2
 #define MM_SHMEMPAGES	      3
+#define FL_POSIX	      1 /* flags of file locks */
+#define FL_FLOCK	      2
+#define FL_LEASE	      32
+#define FL_OFDLCK	      1024
+#define PIPE_BUF_FLAG_PACKET  0x08
 #define POSIX_TIMER_ARMED     1 /* k_itimer.it_status since 6.13 */
 #define POSIX_TIMER_REQUEUE   2
 
@@ -119,6 +124,14 @@ struct restart_poll___6_19 {
 
 struct restart_block___6_19 {
 	struct restart_poll___6_19 poll;
+};
+
+struct file_lock___6_8 {
+	struct list_head fl_list;
+	void *fl_owner;
+	unsigned int fl_flags;
+	unsigned char fl_type;
+	struct file *fl_file;
 };
 
 struct tty_struct___5_15 {
@@ -255,6 +268,36 @@ static __always_inline struct pid *compat_tty_session(struct tty_struct *tty)
 
 	return bpf_core_field_exists(tty->ctrl.session) ? BPF_CORE_READ(tty, ctrl.session)
 							: BPF_CORE_READ(old, session);
+}
+
+struct compat_lock {
+	struct file_lock *lock; /* of a lease, another type follows the part read here */
+	__u64 owner, file;
+	__u32 flags, type;
+};
+
+/* A file lock from its link in a list of its inode. Its core is a struct of its own since 6.9. */
+static __always_inline void compat_lock_read(__u64 node, struct compat_lock *ret)
+{
+	struct file_lock___6_8 *old;
+	struct file_lock *lock;
+
+	if (bpf_core_field_exists(struct file_lock, c)) {
+		lock = (void *)(node - bpf_core_field_offset(struct file_lock, c) -
+				bpf_core_field_offset(struct file_lock_core, flc_list));
+		ret->lock = lock;
+		ret->owner = (__u64)BPF_CORE_READ(lock, c.flc_owner);
+		ret->file = (__u64)BPF_CORE_READ(lock, c.flc_file);
+		ret->flags = BPF_CORE_READ(lock, c.flc_flags);
+		ret->type = BPF_CORE_READ(lock, c.flc_type);
+	} else {
+		old = (void *)(node - bpf_core_field_offset(struct file_lock___6_8, fl_list));
+		ret->lock = (void *)old;
+		ret->owner = (__u64)BPF_CORE_READ(old, fl_owner);
+		ret->file = (__u64)BPF_CORE_READ(old, fl_file);
+		ret->flags = BPF_CORE_READ(old, fl_flags);
+		ret->type = BPF_CORE_READ(old, fl_type);
+	}
 }
 
 /* Address of the first link of signal->posix_timers; an hlist (ends in 0) since 6.13. */

@@ -31,6 +31,7 @@ enum rec_type {
 	REC_FILE = 7,	 /* iter/task_file: one per descriptor */
 	REC_GROUPS = 8,	 /* iter/task: supplementary groups of a thread, where it has any */
 	REC_PATH = 9,	 /* iter/task: exe, cwd, root of the thread group */
+	REC_LOCK = 10,	 /* iter/task_file: one per file lock held through a descriptor */
 	REC_TYPE_NR
 };
 
@@ -223,6 +224,7 @@ struct rec_timer {
 	__s32 overrun, overrun_last;
 	__u32 sigqueued; /* 1: its signal is queued */
 	__u32 pad;
+	__u64 late_ns; /* its signal being queued: how long ago it expired first; else 0 */
 };
 
 /* What an open file refers to; part of REC_VMA (when backed) and REC_FILE. */
@@ -285,6 +287,8 @@ struct rec_file {
 	__u32 pipe_ring_size; /* buffers */
 	__u32 pipe_bytes;     /* bytes queued */
 	__u32 pipe_readers, pipe_writers;
+	__u32 pipe_packets; /* buffers that end a packet (pipe(2), O_DIRECT) */
+	__u32 pad;
 	__u64 sock_id; /* struct sock; 0: not a socket */
 	__u16 sk_family, sk_type, sk_protocol, sk_state;
 	__u32 sk_src4, sk_dst4;	  /* IPv4, network order */
@@ -329,6 +333,25 @@ struct rec_path {
 	struct rec_inode inode; /* file_id only for the executable */
 };
 
+enum rec_lock_class {
+	REC_LOCK_FLOCK = 0, /* flock(2): the description's */
+	REC_LOCK_POSIX = 1, /* fcntl(2): the process's; told of through each descriptor of the file */
+	REC_LOCK_OFD = 2,   /* fcntl(2): the description's */
+	REC_LOCK_LEASE = 3,
+};
+
+/* One per file lock that is held through a descriptor, after its REC_FILE. Source: struct file_lock. */
+struct rec_lock {
+	struct rec_head head;
+	__s32 tgid;
+	__s32 fd;
+	__u32 lock_class; /* enum rec_lock_class */
+	__u32 lock_type;  /* F_RDLCK 0, F_WRLCK 1; of a lease that is being broken: what it was */
+	__u64 start, end; /* first and last byte; end is 2^63 - 1 for "to the end" */
+	__u64 file_id;	  /* of the descriptor */
+	__u64 inode_id;
+};
+
 _Static_assert(sizeof(struct rec_head) == 8, "rec_head");
 _Static_assert(sizeof(struct rec_restart_block) == 48, "rec_restart_block");
 _Static_assert(sizeof(struct rec_cred) % 8 == 0, "rec_cred");
@@ -341,5 +364,6 @@ _Static_assert(sizeof(struct rec_inode) % 8 == 0, "rec_inode");
 _Static_assert(sizeof(struct rec_vma) % 8 == 0, "rec_vma");
 _Static_assert(sizeof(struct rec_file) % 8 == 0, "rec_file");
 _Static_assert(sizeof(struct rec_path) % 8 == 0, "rec_path");
+_Static_assert(sizeof(struct rec_lock) == 56, "rec_lock");
 
 #endif

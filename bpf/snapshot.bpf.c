@@ -38,7 +38,9 @@ const volatile __u32 possible_cpus = 1024;
 #define TIMERS_PER_PIECE 64
 #define GROUPS_PER_PIECE 1024
 #define LIST_MAX	 (1 << 20) /* bound of walks over kernel lists */
-#define SCRATCH_SLOTS	 32
+/* Of one descriptor: with them, the output of one element stays below 32 KiB. */
+#define LOCKS_MAX     480
+#define SCRATCH_SLOTS 32
 
 #define S_IFMT	0170000
 #define S_IFCHR 0020000
@@ -88,6 +90,7 @@ struct scratch {
 		struct rec_timer timer;
 		struct rec_vma vma;
 		struct rec_file file;
+		struct rec_lock lock;
 		struct rec_path path;
 		struct groups_piece groups;
 	};
@@ -557,7 +560,7 @@ static __always_inline __u64 cpu_clock_now(struct k_itimer *timer, __s32 clock)
 	return (clock & 3) == 1 ? utime : utime + stime;
 }
 
-static __always_inline __u64 timer_left(struct k_itimer *timer, const struct rec_timer *out,
+static __always_inline __u64 timer_left(struct k_itimer *timer, struct rec_timer *out,
 					bool requeue)
 {
 	bool none = out->notify == 1; /* SIGEV_NONE: never armed, yet it can be asked */
@@ -580,6 +583,8 @@ static __always_inline __u64 timer_left(struct k_itimer *timer, const struct rec
 	}
 	if (armed)
 		return left_ns(expires, now);
+	if (out->sigqueued && (__s64)(expires - now) <= 0)
+		out->late_ns = now - expires;
 	if (!out->interval_ns)
 		return none && (__s64)(expires - now) > 0 ? expires - now : 0;
 	if (!none && !requeue)
@@ -1059,6 +1064,95 @@ static __always_inline void fill_locks(struct rec_file *out, struct inode *inode
 		out->has_locks |= 4;
 }
 
+struct lock_walk {
+	struct seq_file *seq;
+	struct scratch *s;
+	__u64 file, files; /* who owns the locks that are told: the description, the file table */
+};
+
+/* Is it held through this descriptor? Sets the class of the record. */
+static __always_inline bool lock_is_mine(const struct lock_walk *w, const struct compat_lock *lock,
+					 struct rec_lock *out)
+{
+	if (lock->flags & FL_LEASE) {
+		out->lock_class = REC_LOCK_LEASE;
+	} else if (lock->flags & FL_OFDLCK) {
+		out->lock_class = REC_LOCK_OFD;
+	} else if (lock->flags & FL_POSIX) {
+		out->lock_class = REC_LOCK_POSIX;
+		return lock->owner == w->files;
+	} else if (lock->flags & FL_FLOCK) {
+		out->lock_class = REC_LOCK_FLOCK;
+	} else {
+		return false;
+	}
+	return lock->file == w->file;
+}
+
+static long lock_step(__u32 i, void *data)
+{
+	struct lock_walk *w = data;
+	struct walk *at = &w->s->walk;
+	struct rec_lock *out = &w->s->lock;
+	struct list_head *node = (void *)at->node;
+	struct compat_lock lock;
+	struct file_lock *fl;
+
+	(void)i;
+	if (!node || at->node == at->end)
+		return 1;
+	compat_lock_read(at->node, &lock);
+	at->node = (__u64)BPF_CORE_READ(node, next);
+	if (!lock_is_mine(w, &lock, out))
+		return 0;
+	fl = lock.lock;
+	out->lock_type = lock.type;
+	out->start = 0;
+	out->end = ~0ULL >> 1;
+	if (out->lock_class == REC_LOCK_POSIX || out->lock_class == REC_LOCK_OFD) {
+		out->start = (__u64)BPF_CORE_READ(fl, fl_start);
+		out->end = (__u64)BPF_CORE_READ(fl, fl_end);
+	}
+	at->left--;
+	out->head.flags = at->left ? 0 : REC_F_TRUNCATED;
+	bpf_seq_write(w->seq, out, sizeof(*out));
+	return !at->left;
+}
+
+static __always_inline void write_lock_list(struct lock_walk *w, struct list_head *list)
+{
+	struct walk *at = &w->s->walk;
+
+	at->node = (__u64)BPF_CORE_READ(list, next);
+	at->end = (__u64)list;
+	if (at->node != at->end && at->left)
+		bpf_loop(LIST_MAX, lock_step, w, 0);
+}
+
+/* Takes the place of the descriptor's record, which is written by now. */
+static __always_inline void write_locks(struct seq_file *seq, struct scratch *s, struct file *file,
+					struct inode *inode)
+{
+	struct file_lock_context *locks = BPF_CORE_READ(inode, i_flctx);
+	struct lock_walk w = { .seq = seq, .s = s, .file = (__u64)file };
+	struct rec_lock *out = &s->lock;
+	__s32 tgid = s->file.tgid, fd = s->file.fd;
+
+	w.files = s->file.files_id;
+	if (!locks)
+		return;
+	__builtin_memset(out, 0, sizeof(*out));
+	rec_init(&out->head, REC_LOCK, sizeof(*out));
+	out->tgid = tgid;
+	out->fd = fd;
+	out->file_id = (__u64)file;
+	out->inode_id = (__u64)inode;
+	s->walk.left = LOCKS_MAX;
+	write_lock_list(&w, &locks->flc_flock);
+	write_lock_list(&w, &locks->flc_posix);
+	write_lock_list(&w, &locks->flc_lease);
+}
+
 static __always_inline void fill_fown(struct rec_file *out, struct file *file,
 				      const struct reader *r)
 {
@@ -1085,6 +1179,8 @@ static long pipe_step(__u32 i, void *data)
 	buf = (void *)at->node +
 	      (__u64)(at->at & at->left) * bpf_core_type_size(struct pipe_buffer);
 	at->sum += BPF_CORE_READ(buf, len);
+	if (BPF_CORE_READ(buf, flags) & PIPE_BUF_FLAG_PACKET)
+		at->skip++;
 	at->at++;
 	return 0;
 }
@@ -1103,10 +1199,12 @@ static __always_inline void fill_pipe(struct rec_file *out, struct walk *at,
 	at->left = pipe->ring_size - 1;
 	at->node = (__u64)pipe->bufs;
 	at->sum = 0;
+	at->skip = 0; /* counts packets */
 	out->pipe_id_lo = at->until - at->at;
 	if (at->until != at->at)
 		bpf_loop(LIST_MAX, pipe_step, &at, 0);
 	out->pipe_bytes = (__u32)at->sum;
+	out->pipe_packets = at->skip;
 }
 
 static __always_inline void fill_socket(struct rec_file *out, struct file *file)
@@ -1198,6 +1296,8 @@ int snapshot_file(struct bpf_iter__task_file *ctx)
 	out->head.len = sizeof(*out) + path_bytes(len);
 	bpf_seq_write(seq, out, sizeof(*out));
 	write_path(seq, s, len);
+	if (out->has_locks)
+		write_locks(seq, s, file, inode);
 	scratch_put(s);
 	return 0;
 }

@@ -105,6 +105,8 @@ struct snapshot {
 	size_t n_vmas;
 	struct snap_file *files;
 	size_t n_files;
+	const struct rec_lock **locks; /* held through the descriptors, by (tgid, fd, start) */
+	size_t n_locks;
 };
 
 /*
@@ -131,5 +133,6 @@ void snapshot_tasks_of(const struct snapshot *s, pid_t tgid, size_t *first, size
 void snapshot_vmas_of(const struct snapshot *s, pid_t tgid, size_t *first, size_t *n);
 void snapshot_files_of(const struct snapshot *s, pid_t tgid, size_t *first, size_t *n);
 void snapshot_timers_of(const struct snapshot *s, pid_t tgid, size_t *first, size_t *n);
+void snapshot_locks_of(const struct snapshot *s, pid_t tgid, size_t *first, size_t *n);
 
 #endif

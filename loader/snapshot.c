@@ -132,7 +132,7 @@ static const size_t rec_size[REC_TYPE_NR] = {
 	[REC_SIGHAND] = sizeof(struct rec_sighand), [REC_MM] = sizeof(struct rec_mm),
 	[REC_TIMER] = sizeof(struct rec_timer),	    [REC_VMA] = sizeof(struct rec_vma),
 	[REC_FILE] = sizeof(struct rec_file),	    [REC_GROUPS] = sizeof(struct rec_groups),
-	[REC_PATH] = sizeof(struct rec_path),
+	[REC_PATH] = sizeof(struct rec_path),	    [REC_LOCK] = sizeof(struct rec_lock),
 };
 
 /* Bytes that a record says follow its fixed part, without padding. */
@@ -153,6 +153,7 @@ static uint32_t record_tail_bytes(const struct rec_head *head)
 	case REC_SIGHAND:
 	case REC_MM:
 	case REC_TIMER:
+	case REC_LOCK:
 	case REC_TYPE_NR:
 		break;
 	}
@@ -267,6 +268,8 @@ static uint64_t second_key(const struct rec_head *head)
 		return ((const struct rec_vma *)(const void *)head)->start;
 	case REC_FILE:
 		return (uint32_t)((const struct rec_file *)(const void *)head)->fd;
+	case REC_LOCK:
+		return (uint32_t)((const struct rec_lock *)(const void *)head)->fd;
 	case REC_PATH:
 		return ((const struct rec_path *)(const void *)head)->what;
 	case REC_NONE:
@@ -280,11 +283,13 @@ static uint64_t second_key(const struct rec_head *head)
 	return 0;
 }
 
-/* Which of several records for the same thing is kept: the lowest. */
+/* Which of several records for the same thing is kept: the lowest. Locks are all kept, by start. */
 static uint64_t third_key(const struct rec_head *head)
 {
 	if (head->type == REC_FILE)
 		return ((const struct rec_file *)(const void *)head)->files_id;
+	if (head->type == REC_LOCK)
+		return ((const struct rec_lock *)(const void *)head)->start;
 	/* Told by several threads of a group without leader: one that still had its fs knows more.
 	 */
 	if (head->type == REC_PROCESS)
@@ -306,6 +311,7 @@ _Static_assert(offsetof(struct rec_process, tgid) == offsetof(struct rec_sighand
 		       offsetof(struct rec_process, tgid) == offsetof(struct rec_vma, tgid) &&
 		       offsetof(struct rec_process, tgid) == offsetof(struct rec_file, tgid) &&
 		       offsetof(struct rec_process, tgid) == offsetof(struct rec_groups, tid) &&
+		       offsetof(struct rec_process, tgid) == offsetof(struct rec_lock, tgid) &&
 		       offsetof(struct rec_process, tgid) == offsetof(struct rec_path, tgid),
 	       "first_key() reads all of them alike");
 
@@ -338,6 +344,8 @@ static bool same_row(const struct rec_head *a, const struct rec_head *b)
 	/* Threads with file tables of their own: the same number in each of them. */
 	if (a->type == REC_FILE && third_key(a) != third_key(b))
 		return false;
+	if (a->type == REC_LOCK)
+		return memcmp(a, b, sizeof(struct rec_lock)) == 0;
 	return compare_keys(a, b) == 0;
 }
 
@@ -494,6 +502,7 @@ static int publish(struct snapshot_full *s)
 	PUBLISH(mms, REC_MM);
 	PUBLISH(timers, REC_TIMER);
 	PUBLISH(groups, REC_GROUPS);
+	PUBLISH(locks, REC_LOCK);
 #undef PUBLISH
 	rc = pair_paths(s, REC_VMA, offsetof(struct rec_vma, inode), &pairs);
 	if (rc < 0)
@@ -715,4 +724,9 @@ void snapshot_files_of(const struct snapshot *s, pid_t tgid, size_t *first, size
 void snapshot_timers_of(const struct snapshot *s, pid_t tgid, size_t *first, size_t *n)
 {
 	*first = find_rows(s, REC_TIMER, tgid, n);
+}
+
+void snapshot_locks_of(const struct snapshot *s, pid_t tgid, size_t *first, size_t *n)
+{
+	*first = find_rows(s, REC_LOCK, tgid, n);
 }

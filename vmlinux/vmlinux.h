@@ -379,6 +379,7 @@ struct pipe_inode_info {
 
 struct pipe_buffer {
 	unsigned int len;
+	unsigned int flags;
 };
 
 struct socket {
@@ -519,6 +520,14 @@ struct file_lock_context {
 	struct list_head flc_lease;
 };
 
+struct file_lock_core {
+	struct list_head flc_list;
+	void *flc_owner;
+	unsigned int flc_flags;
+	unsigned char flc_type;
+	struct file *flc_file;
+};
+
 struct dentry {
 	struct hlist_bl_node d_hash;
 	struct dentry *d_parent;
@@ -612,6 +621,12 @@ struct cpu_timer {
 	struct timerqueue_node node;
 	struct timerqueue_head *head;
 	struct pid *pid;
+};
+
+struct file_lock {
+	struct file_lock_core c;
+	long long int fl_start;
+	long long int fl_end;
 };
 
 struct signal_struct {

@@ -34,9 +34,8 @@ static const struct area_refusal {
 	{ VMF_SHADOW_STACK, "a shadow stack", "start the program without shadow stacks" },
 };
 
-int area_check(const struct rec_vma *v, const char *path, struct ckpt_err **err)
+int area_check(const struct rec_vma *v, struct ckpt_err **err)
 {
-	char text[200];
 	const char *why = NULL, *hint = "";
 
 	if (area_is_special(v)) {
@@ -51,15 +50,11 @@ int area_check(const struct rec_vma *v, const char *path, struct ckpt_err **err)
 		}
 	if (!why && v->uffd_registered)
 		why = "watched by a userfaultfd";
-	if (!why && v->vm_flags & VMF_HUGETLB && v->vm_flags & VMF_SHARED)
-		why = "shared huge pages of a fixed size";
 	if (!why && v->has_mempolicy)
 		why = "bound to NUMA nodes by mbind(2)";
 	if (!why)
 		return 0;
-	area_describe(v, path, text, sizeof(text));
-	ckpt_fail(err, EOPNOTSUPP, CKPT_E_UNSUPPORTED, "memory %#llx-%#llx (%s) is %s",
-		  (unsigned long long)v->start, (unsigned long long)v->end, text, why);
+	ckpt_fail(err, EOPNOTSUPP, CKPT_E_UNSUPPORTED, "it is %s", why);
 	ckpt_hint(err, "%s", hint);
 	return -EOPNOTSUPP;
 }
@@ -88,7 +83,7 @@ static const struct area_flag {
 	uint64_t bit;
 	const char *name;
 } area_flags[] = {
-	{ VMF_SHARED, "shared" },	{ VMF_GROWSDOWN, "growsdown" },
+	{ VMF_MAYSHARE, "shared" },	{ VMF_GROWSDOWN, "growsdown" },
 	{ VMF_LOCKED, "locked" },	{ VMF_LOCKONFAULT, "lockonfault" },
 	{ VMF_SEQ_READ, "sequential" }, { VMF_RAND_READ, "random" },
 	{ VMF_DONTCOPY, "dontfork" },	{ VMF_WIPEONFORK, "wipeonfork" },
@@ -100,6 +95,24 @@ static const struct area_flag {
 };
 
 #define N_AREA_FLAGS (sizeof(area_flags) / sizeof(area_flags[0]))
+
+int area_flags_parse(const json_t *row, uint64_t *ret, struct ckpt_err **err)
+{
+	const json_t *flags = json_object_get(row, "flags");
+
+	for (size_t i = 0; i < json_array_size(flags); i++) {
+		const char *s = json_string_value(json_array_get(flags, i));
+		size_t k = 0;
+
+		while (k < N_AREA_FLAGS && (!s || strcmp(s, area_flags[k].name)))
+			k++;
+		if (k == N_AREA_FLAGS)
+			return ckpt_fail(err, EINVAL, CKPT_E_IMAGE_VERSION,
+					 "a memory area has the unknown flag \"%s\"", s ? s : "?");
+		*ret |= area_flags[k].bit;
+	}
+	return 0;
+}
 
 static uint64_t saved_flags(const struct rec_vma *v)
 {
@@ -217,12 +230,18 @@ static bool chosen(const struct rec_vma *v, enum area_choice choice)
 struct cutter {
 	const struct snap_vma *vma;
 	size_t n, at;
+	uint64_t done; /* all before this has been cut: the kernel gives a region twice at times, when a scan
+			* goes on where the one before it ended */
 	enum area_choice choice;
 	struct area_pages *out;
 };
 
 static int cut(struct cutter *c, uint64_t start, uint64_t end, bool guard)
 {
+	if (start < c->done)
+		start = c->done;
+	if (c->done < end)
+		c->done = end;
 	while (start < end) {
 		const struct rec_vma *v;
 		uint64_t stop;
@@ -248,8 +267,12 @@ static int cut(struct cutter *c, uint64_t start, uint64_t end, bool guard)
 
 enum { SCAN_REGIONS = 4096 };
 
-static int scan(int fd, struct cutter *c, bool guard, uint64_t last_end)
+enum scan_for { SCAN_PAGES, SCAN_PAGES_NO_GUARDS, SCAN_GUARDS };
+
+static int scan(int fd, struct cutter *c, enum scan_for what, uint64_t last_end)
 {
+	bool guard = what == SCAN_GUARDS;
+	uint64_t without = PAGEMAP_PFNZERO | PAGEMAP_FILE | (what == SCAN_PAGES ? PAGEMAP_GUARD : 0);
 	_cleanup_free_ struct pagemap_region *vec = malloc(SCAN_REGIONS * sizeof(*vec));
 	struct pagemap_scan arg = {
 		.size = sizeof(arg),
@@ -265,12 +288,13 @@ static int scan(int fd, struct cutter *c, bool guard, uint64_t last_end)
 		arg.category_mask = PAGEMAP_GUARD;
 	} else {
 		/* Private pages with contents: in memory or in swap, not the shared zero page, not a
-		 * page of a file or of shared memory. */
-		arg.category_inverted = PAGEMAP_PFNZERO | PAGEMAP_FILE;
-		arg.category_mask = PAGEMAP_PFNZERO | PAGEMAP_FILE;
+		 * page of a file or of shared memory, not a guard (which counts as swapped). */
+		arg.category_inverted = without;
+		arg.category_mask = without;
 		arg.category_anyof_mask = PAGEMAP_PRESENT | PAGEMAP_SWAPPED;
 	}
 	c->at = 0;
+	c->done = 0;
 	while (arg.start < arg.end) {
 		int n = ioctl(fd, PAGEMAP_SCAN_IOCTL, &arg);
 
@@ -311,12 +335,11 @@ int area_pages_find(struct area_pages *p, const struct snapshot *s, pid_t tgid, 
 	struct cutter c = { .vma = s->vmas + first, .n = n, .choice = choice, .out = p };
 	uint64_t end = s->vmas[first + n - 1].rec->end;
 
-	rc = scan(fd, &c, false, end);
-	if (rc == 0) {
-		rc = scan(fd, &c, true, end);
-		if (rc == -EINVAL) /* a kernel without guard ranges has none */
-			rc = 0;
-	}
+	rc = scan(fd, &c, SCAN_PAGES, end);
+	if (rc == 0)
+		rc = scan(fd, &c, SCAN_GUARDS, end);
+	else if (rc == -EINVAL) /* a kernel that cannot tell guard ranges (before 6.15) */
+		rc = scan(fd, &c, SCAN_PAGES_NO_GUARDS, end);
 	if (rc == -ENOTTY || rc == -EINVAL)
 		return ckpt_fail(err, -rc, CKPT_E_KERNEL,
 				 "this kernel has no PAGEMAP_SCAN (Linux 6.7 or newer is needed)");

@@ -17,6 +17,7 @@
 #define VMF_WRITE	 0x2ULL
 #define VMF_EXEC	 0x4ULL
 #define VMF_SHARED	 0x8ULL
+/* MAP_SHARED; of a descriptor that cannot write, VMF_SHARED is off all the same. */
 #define VMF_MAYSHARE	 0x80ULL
 #define VMF_GROWSDOWN	 0x100ULL
 #define VMF_PFNMAP	 0x400ULL
@@ -45,12 +46,15 @@ bool area_is_special(const struct rec_vma *v);
 /* Must its pages be taken within the pause, because a fork does not copy them? */
 bool area_not_forked(const struct rec_vma *v);
 /* Can it be saved? CKPT_E_UNSUPPORTED with the reason. */
-int area_check(const struct rec_vma *v, const char *path, struct ckpt_err **err);
+int area_check(const struct rec_vma *v, struct ckpt_err **err);
 /* One line for a person: "anonymous memory, rw-, 132 KiB". */
 void area_describe(const struct rec_vma *v, const char *path, char *buf, size_t len);
 /* The "areas" array of a process; equal neighbours are one row. `os` numbers the files. */
 int areas_save(const struct snapshot *s, pid_t tgid, const struct objects *os, json_t **ret,
 	       struct ckpt_err **err);
+
+/* The flags of a row of "areas": VMF_* bits. An unknown one is refused. */
+int area_flags_parse(const json_t *row, uint64_t *ret, struct ckpt_err **err);
 
 /* The runs of pages to save, and the guard ranges (MADV_GUARD_INSTALL) of a process. */
 struct area_pages {

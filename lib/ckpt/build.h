@@ -22,6 +22,7 @@
 #include "kind.h"
 #include "remote.h"
 #include "session.h"
+#include <signal.h>
 
 /* An area to map, checked. */
 struct build_area {
@@ -89,6 +90,8 @@ int build_memory(struct build *b, struct ckpt_err **err);
 
 /* build_time.c: timers, and waits under way. */
 int build_timers(struct build *b, struct ckpt_err **err);
+/* Is this pending signal one that a timer will queue itself, once build_timers() has armed it? */
+bool build_timer_queues(const struct build *b, const siginfo_t *si);
 int build_enter_wait(struct build *b, struct build_thread *t, struct ckpt_err **err);
 
 /* Room in the arena, running what is queued when there is too little. */

@@ -29,40 +29,6 @@
 
 /* ---- reading the manifest's areas ---- */
 
-static const struct {
-	const char *name;
-	uint64_t bit;
-} flag_names[] = {
-	{ "shared", VMF_SHARED },	{ "growsdown", VMF_GROWSDOWN },
-	{ "locked", VMF_LOCKED },	{ "lockonfault", VMF_LOCKONFAULT },
-	{ "sequential", VMF_SEQ_READ }, { "random", VMF_RAND_READ },
-	{ "dontfork", VMF_DONTCOPY },	{ "wipeonfork", VMF_WIPEONFORK },
-	{ "dontdump", VMF_DONTDUMP },	{ "hugepage", VMF_HUGEPAGE },
-	{ "nohugepage", VMF_NOHUGEPAGE }, { "mergeable", VMF_MERGEABLE },
-	{ "noreserve", VMF_NORESERVE }, { "hugetlb", VMF_HUGETLB },
-	{ "sync", VMF_SYNC },		{ "droppable", VMF_DROPPABLE },
-	{ "sealed", VMF_SEALED },
-};
-
-static int parse_flags(const json_t *row, uint64_t *ret, struct ckpt_err **err)
-{
-	const json_t *flags = json_object_get(row, "flags");
-	const size_t n_names = sizeof(flag_names) / sizeof(flag_names[0]);
-
-	for (size_t i = 0; i < json_array_size(flags); i++) {
-		const char *s = json_string_value(json_array_get(flags, i));
-		size_t k = 0;
-
-		while (k < n_names && (!s || strcmp(s, flag_names[k].name)))
-			k++;
-		if (k == n_names)
-			return ckpt_fail(err, EINVAL, CKPT_E_IMAGE_VERSION,
-					 "a memory area has the unknown flag \"%s\"", s ? s : "?");
-		*ret |= flag_names[k].bit;
-	}
-	return 0;
-}
-
 static int parse_area(const struct build *b, const json_t *row, struct build_area *a,
 		      struct ckpt_err **err)
 {
@@ -75,7 +41,7 @@ static int parse_area(const struct build *b, const json_t *row, struct build_are
 	if (rc == 0)
 		rc = js_str(row, "prot", &prot, err);
 	if (rc == 0)
-		rc = parse_flags(row, &a->flags, err);
+		rc = area_flags_parse(row, &a->flags, err);
 	if (rc == 0)
 		rc = js_opt_u64(row, "object", &object, err);
 	if (rc == 0)
@@ -95,7 +61,7 @@ static int parse_area(const struct build *b, const json_t *row, struct build_are
 				 "memory area %#llx refers to object %llu, which does not exist",
 				 (unsigned long long)a->start, (unsigned long long)object);
 	a->object = (uint32_t)object;
-	if (a->flags & VMF_SHARED && !a->object && !a->special)
+	if (a->flags & VMF_MAYSHARE && !a->object && !a->special)
 		return ckpt_fail(err, EINVAL, CKPT_E_IMAGE,
 				 "shared memory area %#llx has no object",
 				 (unsigned long long)a->start);
@@ -115,7 +81,7 @@ static int place_runs(struct build *b, struct ckpt_err **err)
 			while (k < b->n_areas && b->area[k].end <= at)
 				k++;
 			if (k == b->n_areas || b->area[k].start > at || b->area[k].special ||
-			    b->area[k].flags & VMF_SHARED)
+			    b->area[k].flags & VMF_MAYSHARE)
 				return ckpt_fail(err, EINVAL, CKPT_E_IMAGE,
 						 "pages at %#llx are in no private memory area",
 						 (unsigned long long)at);
@@ -185,7 +151,7 @@ static int start_empty(struct build *b, struct ckpt_err **err)
 
 static int map_flags(const struct build_area *a)
 {
-	int flags = a->flags & VMF_SHARED ? MAP_SHARED :
+	int flags = a->flags & VMF_MAYSHARE ? MAP_SHARED :
 		    a->flags & VMF_DROPPABLE ? MAP_DROPPABLE :
 					       MAP_PRIVATE;
 
@@ -328,7 +294,7 @@ static int queue_read(struct filler *f, uint64_t addr, uint64_t len, uint64_t of
 
 static bool can_move(const struct build_area *a)
 {
-	return !a->object && !(a->flags & (VMF_SHARED | VMF_HUGETLB | VMF_GROWSDOWN |
+	return !a->object && !(a->flags & (VMF_MAYSHARE | VMF_HUGETLB | VMF_GROWSDOWN |
 					   VMF_NOHUGEPAGE | VMF_DROPPABLE));
 }
 

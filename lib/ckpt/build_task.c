@@ -408,6 +408,8 @@ static int queue_pending(struct build *b, struct build_thread *t, const json_t *
 		uint64_t at;
 		int rc = siginfo_parse(json_array_get(rows, i), &si, err);
 
+		if (rc == 0 && build_timer_queues(b, &si))
+			continue;
 		if (rc == 0)
 			rc = build_room(b, t->tid, 1, sizeof(si), err);
 		if (rc < 0)
@@ -465,7 +467,9 @@ static int set_sched(const struct build_thread *t, struct ckpt_err **err)
 	if (syscall(SYS_sched_setaffinity, t->tid, sizeof(mask), mask) < 0)
 		return ckpt_fail_errno(err, errno, CKPT_E_MACHINE,
 				       "set the CPU affinity of thread %d", t->vtid);
-	if (syscall(SYS_sched_setattr, t->tid, &sa, 0) < 0)
+	/* A real-time thread has a nice value, too, for later; sched_setattr(2) does not set it then. */
+	if (setpriority(PRIO_PROCESS, (id_t)t->tid, sa.nice) < 0 ||
+	    syscall(SYS_sched_setattr, t->tid, &sa, 0) < 0)
 		return ckpt_fail_errno(err, errno, CKPT_E_PRIVILEGE,
 				       "set scheduling policy %u of thread %d", sa.policy, t->vtid);
 	if (ioprio && syscall(SYS_ioprio_set, 1 /* a thread */, t->tid, ioprio) < 0)
@@ -477,7 +481,7 @@ static int set_sched(const struct build_thread *t, struct ckpt_err **err)
 struct thread_in {
 	char *comm; /* owned */
 	uint64_t clear_child_tid, robust_list, sas_sp, sas_size, rseq, personality, slack;
-	uint32_t sas_flags, rseq_len, rseq_sig;
+	uint32_t sas_flags, rseq_len, rseq_sig, mce_kill;
 	int32_t pdeath;
 	bool nnp;
 };
@@ -515,6 +519,8 @@ static int parse_thread(const json_t *o, struct thread_in *in, struct ckpt_err *
 	if (rc == 0)
 		rc = js_i32(o, "pdeath_signal", &in->pdeath, err);
 	if (rc == 0)
+		rc = js_u32(o, "mce_kill", &in->mce_kill, err);
+	if (rc == 0)
 		rc = js_bool(o, "no_new_privs", &in->nnp, err);
 	in->slack = (uint64_t)slack;
 	return rc;
@@ -537,6 +543,9 @@ static void queue_thread(struct build *b, const struct thread_in *in)
 	if (in->slack)
 		arena_op(a, "set the timer slack", SYS_prctl, PR_SET_TIMERSLACK, in->slack, 0, 0, 0,
 			 0);
+	if (in->mce_kill != PR_MCE_KILL_DEFAULT)
+		arena_op(a, "set the memory-failure policy", SYS_prctl, PR_MCE_KILL, PR_MCE_KILL_SET,
+			 in->mce_kill, 0, 0, 0);
 	arena_op(a, "set the personality", SYS_personality, in->personality, 0, 0, 0, 0, 0);
 	if (in->rseq)
 		arena_op(a, "register rseq", SYS_rseq, in->rseq, in->rseq_len, 0, in->rseq_sig, 0,
@@ -771,7 +780,5 @@ int build_process(struct build *b, struct ckpt_err **err)
 		rc = queue_locks(b, err);
 	if (rc == 0)
 		rc = queue_mm_modes(b, err);
-	if (rc == 0)
-		rc = build_timers(b, err);
 	return rc < 0 ? rc : arena_run(&b->arena, b->pid, err);
 }

@@ -57,7 +57,7 @@ static int queue_itimer(struct build *b, const char *name, int which, struct ckp
 
 struct timer_in {
 	int32_t id, clock, notify, signo, notify_tid;
-	uint64_t sigval, interval, value;
+	uint64_t sigval, interval, value, late;
 	bool armed, queued;
 };
 
@@ -84,6 +84,8 @@ static int parse_timer(const json_t *o, struct timer_in *t, struct ckpt_err **er
 		rc = js_bool(info, "armed", &t->armed, err);
 	if (rc == 0)
 		rc = js_bool(info, "queued", &t->queued, err);
+	if (rc == 0)
+		rc = js_u64(info, "late_ns", &t->late, err);
 	return rc;
 }
 
@@ -92,7 +94,8 @@ static void queue_timer(struct build *b, const struct timer_in *t)
 	struct sigevent ev = { .sigev_notify = t->notify, .sigev_signo = t->signo };
 	struct itimerspec its = { .it_interval = to_timespec((int64_t)t->interval),
 				  .it_value = to_timespec((int64_t)t->value) };
-	uint64_t ev_at, id_at, its_at;
+	uint64_t ev_at, id_at, its_at, flags = 0;
+	struct timespec now;
 
 	memcpy(&ev.sigev_value, &t->sigval, sizeof(t->sigval));
 	if (t->notify & SIGEV_THREAD_ID)
@@ -101,13 +104,16 @@ static void queue_timer(struct build *b, const struct timer_in *t)
 	id_at = arena_data(&b->arena, &t->id, sizeof(t->id));
 	arena_op(&b->arena, "make a POSIX timer", SYS_timer_create, (uint64_t)(int64_t)t->clock,
 		 ev_at, id_at, 0, 0, 0);
-	/* Its signal being queued, an interval timer starts its next interval when that is delivered: the
-	 * queued one is an ordinary signal now, so it starts at once. */
-	if (t->armed && !t->value)
-		its.it_value = t->queued ? its.it_interval : to_timespec(1);
+	if (t->queued) {
+		/* Its signal is pending. It expires again, as long ago as it did: the kernel queues the signal
+		 * itself, and counts the overruns on when that is delivered. */
+		clock_gettime(t->clock, &now);
+		its.it_value = to_timespec(now.tv_sec * NS_PER_S + now.tv_nsec - (int64_t)t->late);
+		flags = TIMER_ABSTIME;
+	}
 	its_at = arena_data(&b->arena, &its, sizeof(its));
 	if (t->armed)
-		arena_op(&b->arena, "arm a POSIX timer", SYS_timer_settime, (uint64_t)t->id, 0,
+		arena_op(&b->arena, "arm a POSIX timer", SYS_timer_settime, (uint64_t)t->id, flags,
 			 its_at, 0, 0, 0);
 }
 
@@ -137,6 +143,20 @@ static int queue_posix_timers(struct build *b, struct ckpt_err **err)
 	return rc;
 }
 
+bool build_timer_queues(const struct build *b, const siginfo_t *si)
+{
+	const json_t *rows = json_object_get(b->task, "timers");
+
+	for (size_t i = 0; si->si_code == SI_TIMER && i < json_array_size(rows); i++) {
+		struct timer_in t = { 0 };
+
+		if (parse_timer(json_array_get(rows, i), &t, NULL) == 0 && t.id == si->si_timerid &&
+		    t.signo == si->si_signo && t.queued)
+			return true;
+	}
+	return false;
+}
+
 int build_timers(struct build *b, struct ckpt_err **err)
 {
 	int rc = queue_posix_timers(b, err);
@@ -147,7 +167,7 @@ int build_timers(struct build *b, struct ckpt_err **err)
 		rc = queue_itimer(b, "itimer_virtual", ITIMER_VIRTUAL, err);
 	if (rc == 0)
 		rc = queue_itimer(b, "itimer_prof", ITIMER_PROF, err);
-	return rc;
+	return rc < 0 ? rc : arena_run(&b->arena, b->pid, err);
 }
 
 /* ---- waits ---- */
@@ -185,10 +205,21 @@ static int parse_wait(const struct build_thread *t, struct wait_in *w, struct ck
 /* What was left of a wait when the process was frozen. */
 static int64_t time_left(const struct build *b, const struct wait_in *w)
 {
-	int64_t then = w->clock == CLOCK_REALTIME ? b->realtime_ns :
-		       w->clock == CLOCK_BOOTTIME ? b->boottime_ns :
-						    b->monotonic_ns;
-	int64_t left = (int64_t)w->expires - then;
+	int64_t then = b->monotonic_ns, left;
+	struct timespec tai, real;
+
+	if (w->clock == CLOCK_REALTIME)
+		then = b->realtime_ns;
+	if (w->clock == CLOCK_BOOTTIME)
+		then = b->boottime_ns;
+	if (w->clock == CLOCK_TAI) {
+		/* Whole seconds ahead of real time; they change every few years. */
+		clock_gettime(CLOCK_TAI, &tai);
+		clock_gettime(CLOCK_REALTIME, &real);
+		left = (tai.tv_sec - real.tv_sec) * NS_PER_S + tai.tv_nsec - real.tv_nsec;
+		then = b->realtime_ns + (left + NS_PER_S / 2) / NS_PER_S * NS_PER_S;
+	}
+	left = (int64_t)w->expires - then;
 
 	return left > 0 ? left : 1;
 }

@@ -23,6 +23,9 @@
 extern "C" {
 #endif
 
+/* The library is built with everything hidden but what is declared here. */
+#pragma GCC visibility push(default)
+
 #define EBPF_CKPT_VERSION "0.1.0"
 
 /* ---- errors ---------------------------------------------------------------------------------- */
@@ -216,6 +219,8 @@ int ckpt_show_core(struct ckpt_session *s, const char *image, pid_t pid, int out
  * ret_changed may be NULL: whether anything changed. */
 int ckpt_load(bool *ret_changed, struct ckpt_err **err);
 int ckpt_unload(bool *ret_changed, struct ckpt_err **err);
+
+#pragma GCC visibility pop
 
 #ifdef __cplusplus
 }

@@ -145,6 +145,9 @@ int objects_set_owners(const struct kind_restore *r, pid_t (*pid_now)(void *user
 void objects_go(struct kind_restore *r);
 /* Compare the rows of two "objects" arrays, saved and now. */
 int objects_same(const json_t *saved, const json_t *now, struct ckpt_err **err);
+/* For a kind's same(): is one member equal, or absent from both? CKPT_E_DIFFERENT naming it. */
+int objects_same_member(const json_t *saved, const json_t *now, const char *key,
+			struct ckpt_err **err);
 
 /* ---- helpers shared by kinds of files with a path (kinds/path.c) ---- */
 

@@ -7,7 +7,15 @@
 #include "loader.h"
 #include <jansson.h>
 
-/* The locks that the process owns through its descriptors; POSIX locks once for each range of a file. */
+/* Refuse what cannot be taken again: leases, and more locks than the snapshot tells.
+ * CKPT_E_UNSUPPORTED. */
+int locks_check(const struct snapshot *s, pid_t tgid, struct ckpt_err **err);
+/*
+ * The locks that the process owns through its descriptors, each once, by descriptor and start. fd:
+ * the lowest that may take it; class: "posix" (the process's), "flock" or "ofd" (the
+ * description's), "lease"; type: "read", "write"; start, end: first and last byte, end being 2^63 -
+ * 1 where a lock goes on for ever.
+ */
 int locks_save(const struct snapshot *s, pid_t tgid, json_t **ret, struct ckpt_err **err);
 
 #endif

@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 /*
- * The table of objects: open file descriptions found by identity, each with its kind. See kind.h. This file knows what all
- * kinds have in common (number, flags, position, owner); everything else is the kind's.
+ * The table of objects: open file descriptions found by identity, each with its kind. See kind.h.
+ * This file knows what all kinds have in common (number, flags, position, owner); everything else
+ * is the kind's.
  */
 #include "areas.h"
 #include "kind.h"
+#include "safe.h"
 #include "util.h"
 
 #include <errno.h>
@@ -70,13 +72,15 @@ static void collect_file(struct objects *os, const struct snap_file *sf)
 	r->f.inode = &sf->rec->inode;
 	r->f.file = sf->rec;
 	r->f.path = sf->path;
+	r->f.path_cut = sf->rec->head.flags & REC_F_TRUNCATED;
 }
 
-/* Private huge pages of a fixed size have a file of the kernel's own, which is no object of the program. */
+/* Private huge pages of a fixed size have a file of the kernel's own, which is no object of the
+ * program. */
 static bool is_object(const struct rec_vma *v)
 {
 	return v->has_file && !area_is_special(v) &&
-	       !(v->vm_flags & VMF_HUGETLB && !(v->vm_flags & VMF_SHARED));
+	       !(v->vm_flags & VMF_HUGETLB && !(v->vm_flags & VMF_MAYSHARE));
 }
 
 static void collect_area(struct objects *os, const struct snap_vma *sv)
@@ -87,12 +91,13 @@ static void collect_area(struct objects *os, const struct snap_vma *sv)
 		r->f.tgid = sv->rec->tgid;
 		r->f.inode = &sv->rec->inode;
 		r->f.path = sv->path;
+		r->f.path_cut = sv->rec->head.flags & REC_F_TRUNCATED;
 	}
 	if (!r->f.map_end) {
 		r->f.map_start = sv->rec->start;
 		r->f.map_end = sv->rec->end;
 	}
-	if (sv->rec->vm_flags & VMF_SHARED)
+	if (sv->rec->vm_flags & VMF_MAYSHARE)
 		r->f.mapped_shared = true;
 	else
 		r->f.mapped_private = true;
@@ -125,6 +130,14 @@ uint32_t objects_id(const struct objects *os, uint64_t file_id)
 	return os->hash_size ? slot_of(os, file_id)->id : 0;
 }
 
+uint32_t objects_by_inode(const struct objects *os, uint64_t inode_id)
+{
+	for (size_t i = 0; i < os->n; i++)
+		if (os->row[i].f.inode->inode_id == inode_id)
+			return os->row[i].id;
+	return 0;
+}
+
 const struct ckpt_kind *kind_of(const struct kind_file *f)
 {
 	size_t i = 0;
@@ -153,53 +166,137 @@ static void subject_of(const struct kind_file *f, char *buf, size_t len)
 			 (unsigned long long)f->map_end);
 }
 
+/* The judgement of an object, made once however many descriptors it has. */
+struct verdict {
+	bool made, bad;
+	char what[512];
+	struct ckpt_err *why; /* owned */
+};
+
+static void judge(const struct kind_dump *d, const struct object_row *r, struct verdict *v)
+{
+	if (v->made)
+		return;
+	v->made = true;
+	v->bad = r->kind->check(d, &r->f, &v->why) < 0;
+	r->kind->describe(&r->f, v->what, sizeof(v->what));
+}
+
+static int add_verdict(struct ckpt_findings *f, const struct verdict *v, const char *subject,
+		       struct ckpt_err **err)
+{
+	return findings_add(f, v->bad ? CKPT_NO : CKPT_YES, subject, v->what,
+			    v->bad ? ckpt_err_text(v->why) : "",
+			    v->bad ? ckpt_err_hint(v->why) : "", err);
+}
+
+static int check_all(const struct objects *os, const struct kind_dump *d, struct verdict *v,
+		     struct ckpt_findings *f, struct ckpt_err **err)
+{
+	char subject[64];
+	int rc = 0;
+
+	for (size_t i = 0; rc == 0 && i < d->snap->n_files; i++) {
+		const struct rec_file *file = d->snap->files[i].rec;
+		size_t at = objects_id(os, file->inode.file_id) - 1;
+
+		judge(d, &os->row[at], &v[at]);
+		snprintf(subject, sizeof(subject), "fd %d", file->fd);
+		rc = add_verdict(f, &v[at], subject, err);
+	}
+	for (size_t i = 0; rc == 0 && i < os->n; i++) {
+		if (v[i].made)
+			continue;
+		judge(d, &os->row[i], &v[i]);
+		subject_of(&os->row[i].f, subject, sizeof(subject));
+		rc = add_verdict(f, &v[i], subject, err);
+	}
+	return rc;
+}
+
 int objects_check(const struct objects *os, const struct kind_dump *d, struct ckpt_findings *f,
 		  struct ckpt_err **err)
 {
-	int rc = 0;
+	struct verdict *v = calloc(os->n ? os->n : 1, sizeof(*v));
+	struct kind_dump with_objects = *d;
+	int rc;
 
-	for (size_t i = 0; rc == 0 && i < os->n; i++) {
-		const struct object_row *r = &os->row[i];
-		struct ckpt_err *why = NULL;
-		char subject[64], what[512];
-		bool bad = r->kind->check(d, &r->f, &why) < 0;
-
-		subject_of(&r->f, subject, sizeof(subject));
-		r->kind->describe(&r->f, what, sizeof(what));
-		rc = findings_add(f, bad ? CKPT_NO : CKPT_YES, subject, what,
-				  bad ? ckpt_err_text(why) : "", bad ? ckpt_err_hint(why) : "", err);
-		ckpt_err_free(why);
-	}
+	if (!v)
+		return ckpt_fail_nomem(err);
+	with_objects.os = os;
+	rc = check_all(os, &with_objects, v, f, err);
+	for (size_t i = 0; i < os->n; i++)
+		ckpt_err_free(v[i].why);
+	free(v);
 	return rc;
 }
 
-static int save_owner(const struct rec_file *f, json_t *o)
+/* By enum pid_type of the kernel, and by F_OWNER_TID and so on, which are the same numbers. */
+static const char *const owner_types[] = { "thread", "process", "group" };
+
+/*
+ * Who gets SIGIO. A task or group of the checkpoint is told by its number in the program's own pid
+ * namespace; "pid" of the process's own group is 0, as that number does not come back. Others are
+ * foreign, and their pid is for people only. F_SETOWN also notes the caller's user, which cannot be
+ * told to the kernel, and is not saved.
+ */
+static int save_owner(const struct kind_dump *d, const struct rec_file *f, json_t *o)
 {
-	json_t *owner;
+	const struct rec_task *t = snapshot_task(d->snap, f->fown_pid);
+	const struct rec_process *p = snapshot_process(d->snap, f->tgid);
+	bool group = f->fown_pid_type == 2;
+	bool own = group ? p && p->pgid == f->fown_pid : t != NULL;
+	json_t *owner, *info;
 	int rc;
 
-	if (!f->fown_pid && !f->fown_signum)
+	if ((!f->fown_pid && !f->fown_signum) || f->fown_pid_type > 2)
 		return 0;
 	owner = json_object();
 	rc = json_object_set_new(o, "owner", owner);
-	rc |= js_set_int(owner, "pid", f->fown_pid);
-	rc |= js_set_int(owner, "type", f->fown_pid_type);
 	rc |= js_set_int(owner, "signal", f->fown_signum);
+	if (f->fown_pid && own) {
+		rc |= json_object_set_new(owner, "type",
+					  json_string(owner_types[f->fown_pid_type]));
+		rc |= js_set_int(owner, "pid", group ? 0 : t->vtid);
+	} else if (f->fown_pid) {
+		rc |= json_object_set_new(o, "foreign_owner", info = json_object());
+		rc |= json_object_set_new(info, "type", json_string(owner_types[f->fown_pid_type]));
+		rc |= js_set_int(info, "pid", f->fown_pid);
+	}
 	return rc;
 }
 
-static int save_common(const struct object_row *r, json_t *o)
+static int save_common(const struct kind_dump *d, const struct object_row *r, json_t *o)
 {
 	const struct kind_file *f = &r->f;
+	uint32_t flags = f->inode->f_flags & ~KERNEL_FLAGS;
 	int rc = js_set_int(o, "id", r->id);
 
 	rc |= json_object_set_new(o, "kind", json_string(r->kind->name));
-	rc |= js_set_int(o, "flags", f->inode->f_flags & ~KERNEL_FLAGS);
+	/* Nobody can ask a file that is only mapped for more than how it may be mapped. */
+	rc |= js_set_int(o, "flags", f->file ? flags : flags & O_ACCMODE);
 	if (f->file) {
-		rc |= js_set_hex(o, "pos", f->file->pos);
-		rc |= save_owner(f->file, o);
+		if (r->kind->has_pos && !(flags & O_PATH))
+			rc |= js_set_int(o, "pos", (int64_t)f->file->pos);
+		rc |= save_owner(d, f->file, o);
 	}
 	return rc;
+}
+
+static int save_row(struct kind_dump *d, const struct object_row *r, json_t *o,
+		    struct ckpt_err **err)
+{
+	char subject[64], what[512];
+	int rc;
+
+	if (save_common(d, r, o))
+		return ckpt_fail_nomem(err);
+	rc = r->kind->save(d, &r->f, o, err);
+	if (rc == 0)
+		return 0;
+	subject_of(&r->f, subject, sizeof(subject));
+	r->kind->describe(&r->f, what, sizeof(what));
+	return ckpt_wrap(err, rc, "save %s (%s)", subject, what);
 }
 
 int objects_save(const struct objects *os, struct kind_dump *d, bool contents, json_t **ret,
@@ -207,26 +304,23 @@ int objects_save(const struct objects *os, struct kind_dump *d, bool contents, j
 {
 	_cleanup_json_ json_t *rows = json_array();
 	struct image_writer *w = d->w;
+	int rc = 0;
 
 	if (!contents)
 		d->w = NULL;
-	for (size_t i = 0; i < os->n; i++) {
-		const struct object_row *r = &os->row[i];
+	d->contents = contents;
+	d->os = os;
+	for (size_t i = 0; rc == 0 && i < os->n; i++) {
 		json_t *o = json_object();
-		char subject[64];
-		int rc;
 
-		if (json_array_append_new(rows, o) || save_common(r, o))
-			return ckpt_fail_nomem(err);
-		rc = r->kind->save(d, &r->f, o, err);
-		if (rc < 0) {
-			subject_of(&r->f, subject, sizeof(subject));
-			return ckpt_wrap(err, rc, "save %s (%s)", subject, r->kind->name);
-		}
+		rc = json_array_append_new(rows, o) ? ckpt_fail_nomem(err)
+						    : save_row(d, &os->row[i], o, err);
 	}
 	d->w = w;
-	*ret = TAKE_PTR(rows);
-	return 0;
+	d->os = NULL;
+	if (rc == 0)
+		*ret = TAKE_PTR(rows);
+	return rc;
 }
 
 /* ---- restoring ---- */
@@ -251,56 +345,134 @@ static int row_kind(const json_t *o, size_t i, const struct ckpt_kind **ret, str
 	return 0;
 }
 
+#define FAILURES_SHOWN 5
+
+/* One chain of several failures; the first is the innermost, which gives code and hint. Takes them
+ * over. */
+static int gather(struct ckpt_err *failed[FAILURES_SHOWN], size_t n, int rc, struct ckpt_err **err)
+{
+	struct ckpt_err *all = failed[0];
+
+	for (size_t i = 1; i < n && i < FAILURES_SHOWN; i++) {
+		ckpt_wrap(&all, rc, "%s", ckpt_err_text(failed[i]));
+		ckpt_err_free(failed[i]);
+	}
+	if (n > 1)
+		ckpt_wrap(&all, rc, "%zu things that the process has open are not as they were%s",
+			  n, n > FAILURES_SHOWN ? "; the first of them" : "");
+	if (err && !*err)
+		*err = all;
+	else
+		ckpt_err_free(all);
+	return rc;
+}
+
 int objects_need(const struct kind_restore *r, struct ckpt_err **err)
 {
-	size_t n = json_array_size(r->objects);
+	struct ckpt_err *failed[FAILURES_SHOWN] = { NULL };
+	size_t n = json_array_size(r->objects), n_failed = 0;
+	int first_rc = 0;
 
 	for (size_t i = 0; i < n; i++) {
 		const json_t *o = json_array_get(r->objects, i);
+		struct ckpt_err *why = NULL;
 		const struct ckpt_kind *k;
-		int rc = row_kind(o, i, &k, err);
+		int rc = row_kind(o, i, &k, &why);
 
 		if (rc == 0 && k->need)
-			rc = k->need(r, o, err);
-		if (rc < 0)
-			return rc;
+			rc = k->need(r, o, &why);
+		if (rc == 0)
+			continue;
+		if (n_failed == 0)
+			first_rc = rc;
+		if (n_failed < FAILURES_SHOWN)
+			failed[n_failed] = why;
+		else
+			ckpt_err_free(why);
+		n_failed++;
 	}
-	return 0;
+	return n_failed ? gather(failed, n_failed, first_rc, err) : 0;
 }
 
-static int set_owner(const json_t *o, int fd, struct ckpt_err **err)
+static int set_signal(const json_t *o, int fd, struct ckpt_err **err)
 {
 	const json_t *owner = json_object_get(o, "owner");
-	struct f_owner_ex ex;
-	int32_t pid = 0, type = 0, sig = 0;
-	int rc;
+	int32_t sig = 0;
+	int rc = owner ? js_i32(owner, "signal", &sig, err) : 0;
 
-	if (!owner)
-		return 0;
-	rc = js_i32(owner, "pid", &pid, err);
-	if (rc == 0)
-		rc = js_i32(owner, "type", &type, err);
-	if (rc == 0)
-		rc = js_i32(owner, "signal", &sig, err);
+	if (rc == 0 && sig && fcntl(fd, F_SETSIG, sig) < 0)
+		rc = ckpt_fail_errno(err, errno, CKPT_E_RESTORE, "set the signal of a descriptor");
+	return rc;
+}
+
+static int owner_type(const json_t *owner, int *ret, struct ckpt_err **err)
+{
+	const char *name = "";
+	int rc = js_str(owner, "type", &name, err);
+
 	if (rc < 0)
 		return rc;
-	/* enum pid_type: thread, process, group; F_OWNER_TID, _PID, _PGRP are the same numbers. */
+	for (int i = 0; i < 3; i++)
+		if (!strcmp(owner_types[i], name)) {
+			*ret = i;
+			return 0;
+		}
+	return ckpt_fail(err, EBADMSG, CKPT_E_IMAGE, "a descriptor's owner is a %.20s", name);
+}
+
+static int set_owner(const json_t *owner, int fd, pid_t (*pid_now)(void *, pid_t), void *userdata,
+		     struct ckpt_err **err)
+{
+	struct f_owner_ex ex = { 0 };
+	int32_t saved = 0;
+	int type = 0, rc = owner_type(owner, &type, err);
+
+	if (rc == 0)
+		rc = js_i32(owner, "pid", &saved, err);
+	if (rc < 0)
+		return rc;
 	ex.type = (enum __pid_type)type;
-	ex.pid = pid;
-	if (sig && fcntl(fd, F_SETSIG, sig) < 0)
-		return ckpt_fail_errno(err, errno, CKPT_E_RESTORE, "set the signal of a descriptor");
-	/* The owner may be the process that is yet to be made: set in the second pass, by the task. */
-	if (pid && fcntl(fd, F_SETOWN_EX, &ex) < 0 && errno != ESRCH)
+	ex.pid = pid_now(userdata, saved);
+	if (ex.pid < 0)
+		ex.pid = -ex.pid; /* a group */
+	if (!ex.pid)
+		return ckpt_fail(err, EBADMSG, CKPT_E_IMAGE,
+				 "a descriptor's owner, %d, is not in the image", saved);
+	if (fcntl(fd, F_SETOWN_EX, &ex) < 0)
 		return ckpt_fail_errno(err, errno, CKPT_E_RESTORE, "set the owner of a descriptor");
 	return 0;
 }
 
-static int set_common(const json_t *o, int fd, struct ckpt_err **err)
+int objects_set_owners(const struct kind_restore *r, pid_t (*pid_now)(void *userdata, pid_t saved),
+		       void *userdata, struct ckpt_err **err)
+{
+	int rc = 0;
+
+	for (size_t i = 0; rc == 0 && i + 1 < r->n_fd; i++) {
+		const json_t *owner = json_object_get(json_array_get(r->objects, i), "owner");
+
+		if (owner && json_object_get(owner, "type"))
+			rc = set_owner(owner, r->fd[i + 1], pid_now, userdata, err);
+	}
+	return rc;
+}
+
+void objects_go(struct kind_restore *r)
+{
+	for (size_t i = 0; i + 1 < r->n_fd; i++) {
+		const json_t *o = json_array_get(r->objects, i);
+		const struct ckpt_kind *k;
+
+		if (row_kind(o, i, &k, NULL) == 0 && k->go && r->fd[i + 1] >= 0)
+			k->go(r, o, r->fd[i + 1]);
+	}
+}
+
+static int set_common(const struct ckpt_kind *k, const json_t *o, int fd, struct ckpt_err **err)
 {
 	uint64_t pos = 0;
 	int64_t flags = 0;
-	int rc = js_i64(o, "flags", &flags, err);
-	int now = fcntl(fd, F_GETFL);
+	int now = fcntl(fd, F_GETFL), rc = js_i64(o, "flags", &flags, err);
 
 	if (rc == 0)
 		rc = js_opt_u64(o, "pos", &pos, err);
@@ -309,13 +481,14 @@ static int set_common(const json_t *o, int fd, struct ckpt_err **err)
 	if (flags & O_PATH)
 		return 0;
 	if ((now ^ (int)flags) & SETFL_FLAGS & ~O_ASYNC &&
-	    fcntl(fd, F_SETFL, flags & SETFL_FLAGS & ~O_ASYNC) < 0)
+	    fcntl(fd, F_SETFL, (int)flags & SETFL_FLAGS & ~O_ASYNC) < 0)
 		return ckpt_fail_errno(err, errno, CKPT_E_RESTORE, "set the flags of a descriptor");
-	if (pos && lseek(fd, (off_t)pos, SEEK_SET) < 0 && errno != ESPIPE)
+	if (k->has_pos && pos && lseek(fd, (off_t)pos, SEEK_SET) < 0)
 		return ckpt_fail_errno(err, errno, CKPT_E_RESTORE, "set a file position to %llu",
 				       (unsigned long long)pos);
-	rc = set_owner(o, fd, err);
-	if (rc == 0 && flags & O_ASYNC && fcntl(fd, F_SETFL, flags & SETFL_FLAGS) < 0)
+	rc = set_signal(o, fd, err);
+	/* Last, when everything about the signal is known; the owner follows when it exists. */
+	if (rc == 0 && flags & O_ASYNC && fcntl(fd, F_SETFL, (int)flags & SETFL_FLAGS) < 0)
 		rc = ckpt_fail_errno(err, errno, CKPT_E_RESTORE, "set the flags of a descriptor");
 	return rc;
 }
@@ -347,9 +520,10 @@ int objects_open(struct kind_restore *r, struct ckpt_err **err)
 		if (rc == 0 && k->connect)
 			rc = k->connect(r, o, r->fd[i + 1], err);
 		if (rc == 0 && r->fd[i + 1] < 0)
-			rc = ckpt_fail(err, EINVAL, CKPT_E_IMAGE, "object %zu has no other end", i + 1);
+			rc = ckpt_fail(err, EINVAL, CKPT_E_IMAGE, "object %zu has no other end",
+				       i + 1);
 		if (rc == 0)
-			rc = set_common(o, r->fd[i + 1], err);
+			rc = set_common(k, o, r->fd[i + 1], err);
 	}
 	return rc;
 }
@@ -373,25 +547,66 @@ static bool is_volatile(const struct ckpt_kind *k, const char *key)
 	return false;
 }
 
-static int row_same(const struct ckpt_kind *k, size_t i, const json_t *a, const json_t *b,
-		    struct ckpt_err **err)
+static void to_text(const json_t *v, char *buf, size_t len)
+{
+	_cleanup_free_ char *text = v ? json_dumps(v, JSON_ENCODE_ANY | JSON_COMPACT) : NULL;
+
+	safe_text(buf, len, text ? text : "absent");
+}
+
+int objects_same_member(const json_t *saved, const json_t *now, const char *key,
+			struct ckpt_err **err)
+{
+	const json_t *a = json_object_get(saved, key), *b = json_object_get(now, key);
+	char was[100], is[100];
+
+	if (a == b || (a && b && json_equal(a, b)))
+		return 0;
+	to_text(a, was, sizeof(was));
+	to_text(b, is, sizeof(is));
+	return ckpt_fail(err, EIO, CKPT_E_DIFFERENT, "its %s was %s, is %s", key, was, is);
+}
+
+/* Those of the members of `of`, which is one of the two, that count. */
+static int members_same(const struct ckpt_kind *k, const json_t *of, const json_t *a,
+			const json_t *b, struct ckpt_err **err)
 {
 	const char *key;
 	json_t *v;
+	int rc = 0;
 
-	if (k->same)
-		return k->same(a, b, err);
-	json_object_foreach((json_t *)(uintptr_t)a, key, v)
-	{
-		if (is_volatile(k, key) || json_equal(v, json_object_get(b, key)))
-			continue;
-		_cleanup_free_ char *x = json_dumps(v, JSON_ENCODE_ANY);
-		_cleanup_free_ char *y = json_dumps(json_object_get(b, key), JSON_ENCODE_ANY);
-
-		return ckpt_fail(err, EIO, CKPT_E_DIFFERENT, "object %zu (%s): %s was %.80s, is %.80s",
-				 i + 1, k->name, key, x ? x : "?", y ? y : "absent");
+	/* The cast: jansson's iterators take no const objects. */
+	json_object_foreach((json_t *)(uintptr_t)of, key, v) {
+		if (rc == 0 && strcmp(key, "info") && strcmp(key, "foreign_owner") &&
+		    !is_volatile(k, key))
+			rc = objects_same_member(a, b, key, err);
 	}
-	return 0;
+	return rc;
+}
+
+static int row_same(const struct ckpt_kind *k, size_t i, const json_t *a, const json_t *b,
+		    struct ckpt_err **err)
+{
+	static const char *const common[] = { "id", "kind", "flags", "pos", "owner" };
+	char path[200] = "";
+	_cleanup_free_ char *bytes = NULL;
+	int rc = 0;
+
+	for (size_t c = 0; rc == 0 && c < sizeof(common) / sizeof(common[0]); c++)
+		if (!is_volatile(k, common[c]))
+			rc = objects_same_member(a, b, common[c], err);
+	if (rc == 0 && k->same)
+		rc = k->same(a, b, err);
+	else if (rc == 0)
+		rc = members_same(k, a, a, b, err);
+	if (rc == 0 && !k->same)
+		rc = members_same(k, b, a, b, err);
+	if (rc == 0)
+		return 0;
+	if (json_object_get(a, "path") && js_bytes(a, "path", &bytes, NULL) == 0)
+		safe_text(path, sizeof(path), bytes);
+	return ckpt_wrap(err, rc, "object %zu (%s%s%s) did not come back as it was", i + 1, k->name,
+			 path[0] ? " " : "", path);
 }
 
 int objects_same(const json_t *saved, const json_t *now, struct ckpt_err **err)
@@ -400,8 +615,8 @@ int objects_same(const json_t *saved, const json_t *now, struct ckpt_err **err)
 	int rc = 0;
 
 	if (n != json_array_size(now))
-		return ckpt_fail(err, EIO, CKPT_E_DIFFERENT, "there were %zu open files, now %zu", n,
-				 json_array_size(now));
+		return ckpt_fail(err, EIO, CKPT_E_DIFFERENT, "there were %zu open files, now %zu",
+				 n, json_array_size(now));
 	for (size_t i = 0; rc == 0 && i < n; i++) {
 		const json_t *a = json_array_get(saved, i), *b = json_array_get(now, i);
 		const struct ckpt_kind *k;

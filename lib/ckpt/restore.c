@@ -377,6 +377,8 @@ static int step_threads(struct build *b, struct ckpt_err **err)
 	/* The leader last: it makes calls for the others to the end. */
 	for (size_t i = b->n_threads; rc == 0 && i-- > 0;)
 		rc = build_thread_attributes(b, &b->thread[i], err);
+	if (rc == 0)
+		rc = build_timers(b, err);
 	for (size_t i = b->n_threads; rc == 0 && i-- > 0;)
 		rc = build_enter_wait(b, &b->thread[i], err);
 	if (rc == 0)

@@ -7,6 +7,7 @@
 
 #include <stdio.h>
 #include <string.h>
+#include <sys/prctl.h>
 
 /* The setters of image.h give 0 or -ENOMEM: they are or-ed together, and looked at once. */
 
@@ -164,6 +165,7 @@ static int timers_save(const struct snapshot *s, pid_t tgid, json_t *o)
 		rc |= js_set_hex(info, "value_ns", t->value_ns);
 		rc |= js_set_bool(info, "armed", t->value_ns != 0 || t->sigqueued);
 		rc |= js_set_bool(info, "queued", t->sigqueued != 0);
+		rc |= js_set_hex(info, "late_ns", t->late_ns);
 		rc |= js_set_int(info, "overrun_last", t->overrun_last);
 		rc |= json_array_append_new(a, row);
 	}
@@ -239,6 +241,14 @@ static int restart_save(const struct rec_task *t, json_t *o)
 	return rc;
 }
 
+/* PR_MCE_KILL_*, from PF_MCE_PROCESS and PF_MCE_EARLY (include/linux/sched.h). */
+static int mce_kill(uint32_t pf_flags)
+{
+	return !(pf_flags & 0x80) ? PR_MCE_KILL_DEFAULT :
+	       pf_flags & 0x08000000 ? PR_MCE_KILL_EARLY :
+				       PR_MCE_KILL_LATE;
+}
+
 static int thread_save(const struct snapshot *s, const struct rec_task *t,
 		       const struct taken_thread *taken, json_t *o)
 {
@@ -262,6 +272,7 @@ static int thread_save(const struct snapshot *s, const struct rec_task *t,
 	rc |= js_set_int(o, "timer_slack_ns", (int64_t)t->timer_slack_ns);
 	rc |= js_set_hex(o, "personality", t->personality);
 	rc |= js_set_bool(o, "no_new_privs", t->no_new_privs != 0);
+	rc |= js_set_int(o, "mce_kill", mce_kill(t->pf_flags));
 	rc |= js_set_int(o, "tsc_cpuid", t->tif_nocpuid);
 	rc |= sched_save(t, o);
 	rc |= cred_save(s, t, o);
@@ -508,6 +519,7 @@ static void differ(struct diff *d, const char *place, const json_t *a, const jso
 }
 
 static void compare(struct diff *d, const char *place, const json_t *a, const json_t *b);
+static json_t *sorted(const json_t *a);
 
 static void compare_objects(struct diff *d, const char *place, const json_t *a, const json_t *b)
 {
@@ -521,6 +533,13 @@ static void compare_objects(struct diff *d, const char *place, const json_t *a, 
 		if (!strcmp(key, "info"))
 			continue;
 		snprintf(sub, sizeof(sub), "%s%s%s", place, place[0] ? "." : "", key);
+		if (!strcmp(key, "pending")) {
+			_cleanup_json_ json_t *x = sorted(v);
+			_cleanup_json_ json_t *y = sorted(json_object_get(b, key));
+
+			compare(d, sub, x, y);
+			continue;
+		}
 		compare(d, sub, v, json_object_get(b, key));
 	}
 	json_object_foreach((json_t *)(uintptr_t)b, key, v)
@@ -529,6 +548,30 @@ static void compare_objects(struct diff *d, const char *place, const json_t *a, 
 		if (!json_object_get(a, key) && strcmp(key, "info"))
 			differ(d, sub, NULL, v);
 	}
+}
+
+static int by_text(const void *a, const void *b)
+{
+	return strcmp(json_string_value(*(json_t *const *)a), json_string_value(*(json_t *const *)b));
+}
+
+/*
+ * Pending signals keep their order, but for those of timers: such a timer is let expire again, so that the kernel counts its
+ * overruns on. So they are compared as a set.
+ */
+static json_t *sorted(const json_t *a)
+{
+	size_t n = json_array_size(a);
+	json_t **v = calloc(n ? n : 1, sizeof(*v)), *out = json_array();
+
+	for (size_t i = 0; v && i < n; i++)
+		v[i] = json_array_get(a, i);
+	if (v)
+		qsort(v, n, sizeof(*v), by_text);
+	for (size_t i = 0; v && i < n; i++)
+		json_array_append(out, v[i]);
+	free(v);
+	return out;
 }
 
 static void compare(struct diff *d, const char *place, const json_t *a, const json_t *b)

@@ -187,9 +187,10 @@ int trace_peek_signals(pid_t tid, bool shared, siginfo_t **ret, size_t *ret_n)
 		got = ptrace(PTRACE_PEEKSIGINFO, tid, &args, all + n);
 		if (got < 0)
 			return -errno;
-		n += (size_t)got;
-		if (got < CHUNK)
+		/* Fewer than asked for does not mean the last: the kernel stops early when we have a signal. */
+		if (got == 0)
 			break;
+		n += (size_t)got;
 	}
 	*ret = TAKE_PTR(all);
 	*ret_n = n;

@@ -248,12 +248,18 @@ static int verify(struct verify *v, struct ckpt_err **err)
 		return rc;
 	v->n_objects = json_array_size(v->objects);
 	for (size_t i = 0; i < json_array_size(v->files); i++) {
+		const json_t *row = json_array_get(v->files, i);
+		const char *name = "";
 		uint64_t bytes = 0;
 
-		rc = js_u64(json_array_get(v->files, i), "bytes", &bytes, err);
+		rc = js_str(row, "name", &name, err);
+		if (rc == 0)
+			rc = js_u64(row, "bytes", &bytes, err);
 		if (rc < 0)
 			return rc;
-		v->total_bytes += bytes;
+		/* The others were read when the image was opened. */
+		if (!strncmp(name, "core.", 5))
+			v->total_bytes += bytes;
 	}
 	rc = verify_pids(v, err);
 	if (rc == 0)

@@ -25,7 +25,8 @@ int main(void)
 	int fd;
 
 	zoo_start();
-	/* The root becomes the directory of $ZOO_GO, which holds the log and the working directory. */
+	/* The root becomes the directory of $ZOO_GO, which holds the log and the working directory.
+	 */
 	snprintf(up, sizeof(up), "%s", zoo_go);
 	name = strrchr(up, '/');
 	zoo_need(name);
@@ -46,11 +47,12 @@ int main(void)
 	zoo_check(same_dir("/", &root), "another root");
 	zoo_check(same_dir("/..", &root), "a way out of the root");
 	zoo_check(same_dir(".", &here), "another working directory");
-	zoo_check(getcwd(now, sizeof(now)) && !strcmp(now, cwd), "working directory %s, was %s", now, cwd);
+	zoo_check(getcwd(now, sizeof(now)) && !strcmp(now, cwd), "working directory %s, was %s",
+		  now, cwd);
 	zoo_check(access("/proc/self", F_OK) < 0, "the old root can be seen");
 	fd = open("made", O_CREAT | O_EXCL | O_WRONLY, 0777);
-	zoo_check(fd >= 0 && fstat(fd, &st) == 0 && (st.st_mode & 0777) == 0640, "mode %o of a new file",
-		  st.st_mode & 0777);
+	zoo_check(fd >= 0 && fstat(fd, &st) == 0 && (st.st_mode & 0777) == 0640,
+		  "mode %o of a new file", st.st_mode & 0777);
 	zoo_check(unlink("made") == 0, "unlink");
 	zoo_same(umask(0), 0137);
 	return zoo_end();

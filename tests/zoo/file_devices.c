@@ -25,9 +25,11 @@ int main(void)
 	zoo_wait();
 	for (int i = 0; i < 5; i++) {
 		zoo_check(fstat(fd[i], &now) == 0 && S_ISCHR(now.st_mode) &&
-				  now.st_rdev == before[i].st_rdev && now.st_ino == before[i].st_ino,
+				  now.st_rdev == before[i].st_rdev &&
+				  now.st_ino == before[i].st_ino,
 			  "%s: another device", path[i]);
-		zoo_check((fcntl(fd[i], F_GETFL) & (O_ACCMODE | O_NONBLOCK)) == (O_RDWR | O_NONBLOCK),
+		zoo_check((fcntl(fd[i], F_GETFL) & (O_ACCMODE | O_NONBLOCK)) ==
+				  (O_RDWR | O_NONBLOCK),
 			  "%s: flags %#x", path[i], fcntl(fd[i], F_GETFL));
 		zoo_same(fcntl(fd[i], F_GETFD), i % 2 ? FD_CLOEXEC : 0);
 	}

@@ -26,7 +26,8 @@ static int read_names(int fd, char seen[FILES], int at_most)
 			int i = atoi(d->d_name + 1);
 
 			if (d->d_name[0] == 'f') {
-				zoo_check(i >= 0 && i < FILES && !seen[i], "%s comes twice", d->d_name);
+				zoo_check(i >= 0 && i < FILES && !seen[i], "%s comes twice",
+					  d->d_name);
 				seen[i] = 1;
 				names++;
 			}

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* flock(2), exclusive and shared: belongs to the description and outlives one of its descriptors. */
+/* flock(2), exclusive and shared: belongs to the description and outlives one of its descriptors.
+ */
 #include "zoo.h"
 
 #include <errno.h>

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* zoo: norerun */
-/* Regular files: offset, access mode and status flags of each, and that the flags do what they say. */
+/* Regular files: offset, access mode and status flags of each, and that the flags do what they say.
+ */
 #include "zoo.h"
 
 #include <errno.h>

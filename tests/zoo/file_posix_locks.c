@@ -27,7 +27,8 @@ static short conflict(const char *path, off_t at, pid_t *ret_pid)
 	child = fork();
 	if (child == 0) {
 		fd = open(path, O_RDWR);
-		if (fd < 0 || fcntl(fd, F_GETLK, &fl) < 0 || write(p[1], &fl, sizeof(fl)) != sizeof(fl))
+		if (fd < 0 || fcntl(fd, F_GETLK, &fl) < 0 ||
+		    write(p[1], &fl, sizeof(fl)) != sizeof(fl))
 			_exit(1);
 		_exit(0);
 	}
@@ -69,6 +70,7 @@ int main(void)
 	/* They go as they should. */
 	zoo_need(close(ofd) == 0);
 	zoo_same(conflict("file", 500, &pid), F_UNLCK);
-	zoo_same(conflict("file", 10, &pid), F_UNLCK); /* fcntl(2): any close of the file drops them all */
+	zoo_same(conflict("file", 10, &pid),
+		 F_UNLCK); /* fcntl(2): any close of the file drops them all */
 	return zoo_end();
 }

@@ -34,7 +34,8 @@ int main(void)
 	zoo_need(fstat(fd, &now) == 0);
 	zoo_check(now.st_ino == before.st_ino && now.st_dev == before.st_dev && now.st_nlink == 1,
 		  "another file");
-	zoo_check(stat("new (deleted)", &by_name) == 0 && by_name.st_ino == before.st_ino, "by name");
+	zoo_check(stat("new (deleted)", &by_name) == 0 && by_name.st_ino == before.st_ino,
+		  "by name");
 	zoo_check(getcwd(cwd_now, sizeof(cwd_now)) && !strcmp(cwd, cwd_now), "working directory");
 	zoo_same(lseek(fd, 0, SEEK_CUR), 10);
 	map[0] = 'x';

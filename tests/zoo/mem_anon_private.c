@@ -28,8 +28,8 @@ int main(void)
 	/* One non-zero byte, the last of its page. */
 	a[4 * PAGE - 1] = 1;
 
-	b = mmap(NULL, 16 * PAGE, PROT_READ | PROT_WRITE | PROT_EXEC, MAP_PRIVATE | MAP_ANONYMOUS, -1,
-		 0);
+	b = mmap(NULL, 16 * PAGE, PROT_READ | PROT_WRITE | PROT_EXEC, MAP_PRIVATE | MAP_ANONYMOUS,
+		 -1, 0);
 	zoo_need(b != MAP_FAILED);
 	zoo_fill(b, 16 * PAGE, 1000);
 	zoo_need(munmap(b + 3 * PAGE, PAGE) == 0);
@@ -65,8 +65,9 @@ int main(void)
 
 		zoo_fill(want, sizeof(want), 1000);
 		if (i != 3)
-			zoo_check(!memcmp(b + (unsigned long)i * PAGE, want + (unsigned long)i * PAGE,
-					  PAGE), "piece page %d", i);
+			zoo_check(!memcmp(b + (unsigned long)i * PAGE,
+					  want + (unsigned long)i * PAGE, PAGE),
+				  "piece page %d", i);
 	}
 	return zoo_end();
 }

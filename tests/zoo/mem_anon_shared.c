@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Shared anonymous memory: one object seen twice, split by protections, partly unmapped; /dev/zero too. */
+/* Shared anonymous memory: one object seen twice, split by protections, partly unmapped; /dev/zero
+ * too. */
 #include "zoo.h"
 
 #include <fcntl.h>
@@ -20,7 +21,8 @@ int main(void)
 	a = mmap(NULL, PAGES * PAGE, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	zoo_need(a != MAP_FAILED);
 	zoo_fill(a, 16 * PAGE, 1);
-	/* The second half is never touched. mremap(2): an old size of 0 maps the same object again. */
+	/* The second half is never touched. mremap(2): an old size of 0 maps the same object again.
+	 */
 	twin = mremap(a, 0, PAGES * PAGE, MREMAP_MAYMOVE);
 	zoo_need(twin != MAP_FAILED);
 	a[20 * PAGE] = 20;
@@ -64,7 +66,8 @@ int main(void)
 
 	zoo_fill(want, sizeof(want), 5);
 	zoo_check(!zoo_mapped(apart), "the unmapped head is back");
-	zoo_check(!memcmp(apart + 3 * PAGE, want + 3 * PAGE, (PAGES - 3) * PAGE), "the other object");
+	zoo_check(!memcmp(apart + 3 * PAGE, want + 3 * PAGE, (PAGES - 3) * PAGE),
+		  "the other object");
 	zoo_check(zoo_filled(zero, PAGE, 6) && zero[PAGE] == 0, "/dev/zero shared");
 	/* The object's own size still reaches back to what is unmapped here. */
 	twin = mremap(apart + 3 * PAGE, 0, PAGE, MREMAP_MAYMOVE);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* A private map of a file with some pages changed: those are kept, the others are still the file's. */
+/* A private map of a file with some pages changed: those are kept, the others are still the file's.
+ */
 #include "zoo.h"
 
 #include <fcntl.h>
@@ -30,7 +31,8 @@ int main(void)
 		zoo_fill(whole + i * PAGE, PAGE, 100 + i);
 	/* Changed, then made read-only. */
 	zoo_need(mprotect(whole + 4 * PAGE, PAGE, PROT_READ) == 0);
-	/* Written with what the file holds: still a copy, which a later change of the file must not reach. */
+	/* Written with what the file holds: still a copy, which a later change of the file must not
+	 * reach. */
 	*(volatile unsigned char *)(whole + 5 * PAGE) = text[5 * PAGE];
 	/* Behind the end of the file, in its last page. */
 	whole[PAGES * PAGE - 1] = 9;
@@ -56,7 +58,8 @@ int main(void)
 	/* Dropping a changed page brings the file's contents back. */
 	zoo_need(madvise(whole + 8 * PAGE, PAGE, MADV_DONTNEED) == 0);
 	zoo_check(!memcmp(whole + 8 * PAGE, text + 8 * PAGE, PAGE), "a dropped page");
-	/* Nothing went into the file, and what goes into it now is seen through clean pages only. */
+	/* Nothing went into the file, and what goes into it now is seen through clean pages only.
+	 */
 	fd = open("file", O_RDWR | O_CLOEXEC);
 	zoo_need(fd >= 0);
 	unsigned char now[PAGE];

@@ -44,7 +44,8 @@ int main(void)
 	zoo_same(a[5 * PAGE], 78);
 	zoo_check(mprotect(ro, PAGE, PROT_READ | PROT_WRITE) < 0,
 		  "a map of a read-only descriptor can be made writable");
-	zoo_check(mprotect(a, PAGE, PROT_READ) == 0 && mprotect(a, PAGE, PROT_READ | PROT_WRITE) == 0,
+	zoo_check(mprotect(a, PAGE, PROT_READ) == 0 &&
+			  mprotect(a, PAGE, PROT_READ | PROT_WRITE) == 0,
 		  "a map of a writable descriptor cannot be made writable again");
 	zoo_need(ftruncate(fd, 4 * PAGE) == 0);
 	zoo_check(zoo_faults(b, false), "no SIGBUS after the file was cut");

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Guard pages of PROT_NONE around data, a thread's stack guard, and MADV_GUARD_INSTALL where there is such. */
+/* Guard pages of PROT_NONE around data, a thread's stack guard, and MADV_GUARD_INSTALL where there
+ * is such. */
 #include "zoo.h"
 
 #include <errno.h>

@@ -32,7 +32,8 @@ int main(void)
 
 	zoo_same(syscall(SYS_brk, 0), end);
 	for (int i = 0; i < BLOCKS; i++)
-		zoo_check(!block[i] || zoo_filled(block[i], BLOCK_SIZE, (uint64_t)i), "block %d", i);
+		zoo_check(!block[i] || zoo_filled(block[i], BLOCK_SIZE, (uint64_t)i), "block %d",
+			  i);
 	/* The allocator's own lists must still hold together. */
 	for (int i = 0; i < BLOCKS; i += 3) {
 		block[i] = malloc(BLOCK_SIZE);

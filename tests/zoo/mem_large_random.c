@@ -38,13 +38,14 @@ int main(void)
 	zoo_wait();
 
 	now = zoo_number("/proc/self/status", "RssAnon");
-	zoo_check(now <= rss + rss / 10, "resident memory grew from %lld to %lld KiB (huge pages %s)",
-		  rss, now, thp);
+	zoo_check(now <= rss + rss / 10,
+		  "resident memory grew from %lld to %lld KiB (huge pages %s)", rss, now, thp);
 	for (unsigned long i = 0; i < PAGES; i++) {
 		if (page_kind(i) < 2)
 			zoo_check(zoo_filled(p + i * PAGE, PAGE, i), "page %lu", i);
 		else
-			zoo_check(p[i * PAGE] == 0 && !memcmp(p + i * PAGE, p + i * PAGE + 1, PAGE - 1),
+			zoo_check(p[i * PAGE] == 0 &&
+					  !memcmp(p + i * PAGE, p + i * PAGE + 1, PAGE - 1),
 				  "page %lu not zero", i);
 	}
 	return zoo_end();

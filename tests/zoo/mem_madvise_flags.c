@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Every lasting madvise(2) advice: the area's flags are the same afterwards, and so are its contents. */
+/* Every lasting madvise(2) advice: the area's flags are the same afterwards, and so are its
+ * contents. */
 #include "zoo.h"
 
 #include <errno.h>
@@ -34,8 +35,8 @@ int main(void)
 	zoo_start();
 	for (size_t i = 0; i < ROWS; i++) {
 		/* A hole between them: areas of equal flags must not grow together. */
-		unsigned char *p = mmap(NULL, SIZE + 8192, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1,
-					0);
+		unsigned char *p =
+			mmap(NULL, SIZE + 8192, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 
 		zoo_need(p != MAP_FAILED);
 		p += 4096;
@@ -59,8 +60,8 @@ int main(void)
 		if (!row[i].area)
 			continue;
 		flags = zoo_smaps(row[i].area, "VmFlags");
-		zoo_check(!strcmp(flags, row[i].flags), "%s: flags '%s', were '%s'", row[i].name, flags,
-			  row[i].flags);
+		zoo_check(!strcmp(flags, row[i].flags), "%s: flags '%s', were '%s'", row[i].name,
+			  flags, row[i].flags);
 		free(flags);
 		zoo_check(zoo_filled(row[i].area, SIZE / 2, i), "%s: contents", row[i].name);
 		for (size_t at = SIZE / 2; at < SIZE; at += 4096)

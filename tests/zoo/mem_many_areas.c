@@ -18,7 +18,8 @@ int main(void)
 	for (unsigned long i = 0; i < AREAS; i++) {
 		if (i % 3)
 			*(unsigned long *)(p + i * PAGE) = i;
-		zoo_need(mprotect(p + i * PAGE, PAGE, i % 2 ? PROT_READ : PROT_READ | PROT_WRITE) == 0);
+		zoo_need(mprotect(p + i * PAGE, PAGE, i % 2 ? PROT_READ : PROT_READ | PROT_WRITE) ==
+			 0);
 	}
 	zoo_ready();
 	zoo_wait();

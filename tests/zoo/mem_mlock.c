@@ -58,7 +58,7 @@ int main(void)
 	/* It may have grown together with a neighbour of equal flags: any locked area will do. */
 	long long after = zoo_number("/proc/self/status", "VmLck");
 
-	zoo_check(after >= bytes + (long long)SIZE / 1024, "a new area is not locked (VmLck %lld, %lld)",
-		  after, bytes);
+	zoo_check(after >= bytes + (long long)SIZE / 1024,
+		  "a new area is not locked (VmLck %lld, %lld)", after, bytes);
 	return zoo_end();
 }

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* What the kernel knows of the address space: command line (changed), environment, auxv, start and end marks. */
+/* What the kernel knows of the address space: command line (changed), environment, auxv, start and
+ * end marks. */
 #include "zoo.h"
 
 #include <fcntl.h>
@@ -21,7 +22,8 @@ static struct {
 	     { "/proc/self/auxv", NULL, 0 },
 	     { "/proc/self/comm", NULL, 0 } };
 
-/* The fields of /proc/self/stat that are marks: 26-28 (code, stack), 45-51 (data, brk, arg, env). */
+/* The fields of /proc/self/stat that are marks: 26-28 (code, stack), 45-51 (data, brk, arg, env).
+ */
 static void stat_marks(unsigned long mark[52])
 {
 	char *text = zoo_slurp("/proc/self/stat", NULL), *at = strrchr(text, ')') + 1;
@@ -91,8 +93,8 @@ int main(void)
 	}
 	stat_marks(now);
 	for (size_t i = 0; i < sizeof(marks) / sizeof(marks[0]); i++)
-		zoo_check(before[marks[i]] == now[marks[i]], "stat field %d is %#lx, was %#lx", marks[i],
-			  now[marks[i]], before[marks[i]]);
+		zoo_check(before[marks[i]] == now[marks[i]], "stat field %d is %#lx, was %#lx",
+			  marks[i], now[marks[i]], before[marks[i]]);
 	zoo_need(readlink("/proc/self/exe", exe_now, sizeof(exe_now) - 1) > 0);
 	zoo_check(!strcmp(exe, exe_now), "executable %s, was %s", exe_now, exe);
 	strcpy(title + 100, "zoo: a next title");

@@ -14,7 +14,8 @@ int main(void)
 	long long rss;
 
 	zoo_start();
-	big = mmap(NULL, 4 * TERABYTE, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	big = mmap(NULL, 4 * TERABYTE, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1,
+		   0);
 	zoo_need(big != MAP_FAILED);
 	/* A piece in the middle is in use, as garbage collectors do it. */
 	zoo_need(mprotect(big + TERABYTE, HIDDEN, PROT_READ | PROT_WRITE) == 0);
@@ -28,8 +29,8 @@ int main(void)
 	zoo_ready();
 	zoo_wait();
 
-	zoo_check(zoo_number("/proc/self/status", "RssAnon") <= rss + 1024, "resident memory grew: %lld",
-		  zoo_number("/proc/self/status", "RssAnon"));
+	zoo_check(zoo_number("/proc/self/status", "RssAnon") <= rss + 1024,
+		  "resident memory grew: %lld", zoo_number("/proc/self/status", "RssAnon"));
 	zoo_check(zoo_filled(big + TERABYTE, HIDDEN, 1), "the piece in use");
 	zoo_check(zoo_mapped(big) && zoo_mapped(big + 4 * TERABYTE - PAGE), "the reserve is gone");
 	zoo_check(zoo_faults(hidden, false), "the hidden piece can be read");

@@ -65,7 +65,8 @@ static void compare(clock_gettime_fn *fn, clockid_t clock)
 
 int main(void)
 {
-	static const clockid_t clock[] = { CLOCK_REALTIME, CLOCK_MONOTONIC, CLOCK_BOOTTIME, CLOCK_TAI,
+	static const clockid_t clock[] = { CLOCK_REALTIME,	  CLOCK_MONOTONIC,
+					   CLOCK_BOOTTIME,	  CLOCK_TAI,
 					   CLOCK_REALTIME_COARSE, CLOCK_MONOTONIC_COARSE };
 	clock_gettime_fn *direct;
 	unsigned long base;

@@ -29,7 +29,8 @@ static int pipe_bytes(int fd)
 
 int main(void)
 {
-	int empty[2], some[2], full[2], big[2], packet[2], no_writer[2], no_reader[2], shared[2], wr2;
+	int empty[2], some[2], full[2], big[2], packet[2], no_writer[2], no_reader[2], shared[2],
+		wr2;
 	int odd[2];
 
 	zoo_start();

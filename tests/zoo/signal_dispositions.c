@@ -67,7 +67,8 @@ int main(void)
 
 	for (int sig = 1; sig <= 64; sig++) {
 		zoo_need(kernel_sigaction(sig, NULL, &now) == 0);
-		zoo_check(now.handler == before[sig].handler, "signal %d: handler %#lx", sig, now.handler);
+		zoo_check(now.handler == before[sig].handler, "signal %d: handler %#lx", sig,
+			  now.handler);
 		zoo_check(now.flags == before[sig].flags, "signal %d: flags %#lx, were %#lx", sig,
 			  now.flags, before[sig].flags);
 		zoo_check(now.restorer == before[sig].restorer, "signal %d: restorer %#lx", sig,

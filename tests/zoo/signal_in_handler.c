@@ -32,7 +32,8 @@ static void inside(int sig, siginfo_t *info, void *context)
 	zoo_check(ss.ss_flags == SS_ONSTACK, "stack flags in the handler: %#x", ss.ss_flags);
 	zoo_check(ss.ss_sp == stack, "stack in the handler: %p", ss.ss_sp);
 	zoo_need(pthread_sigmask(SIG_SETMASK, NULL, &mask) == 0);
-	zoo_check(sigismember(&mask, sig) == 1 && sigismember(&mask, SIGHUP) == 1, "mask in the handler");
+	zoo_check(sigismember(&mask, sig) == 1 && sigismember(&mask, SIGHUP) == 1,
+		  "mask in the handler");
 }
 
 static void disarmed(int sig, siginfo_t *info, void *context)
@@ -62,7 +63,9 @@ static void check_outside(int flags)
 
 static void *disarming_thread(void *arg)
 {
-	stack_t ss = { .ss_sp = malloc(STACK_SIZE), .ss_size = STACK_SIZE, .ss_flags = (int)(1U << 31) };
+	stack_t ss = { .ss_sp = malloc(STACK_SIZE),
+		       .ss_size = STACK_SIZE,
+		       .ss_flags = (int)(1U << 31) };
 
 	stack = ss.ss_sp;
 	zoo_need(sigaltstack(&ss, NULL) == 0);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Per thread: the signal mask and the alternate stack with its flags; and the stack works afterwards. */
+/* Per thread: the signal mask and the alternate stack with its flags; and the stack works
+ * afterwards. */
 #include "zoo.h"
 
 #include <errno.h>
@@ -29,7 +30,9 @@ static void on_signal(int sig)
 static void *worker(void *arg)
 {
 	int i = (int)(intptr_t)arg;
-	stack_t ss = { .ss_sp = malloc(STACK_SIZE), .ss_size = (size_t)STACK_SIZE - (size_t)i * 16 }, now;
+	stack_t ss = { .ss_sp = malloc(STACK_SIZE),
+		       .ss_size = (size_t)STACK_SIZE - (size_t)i * 16 },
+		now;
 	sigset_t mask, mask_now;
 
 	if (i == 1)
@@ -48,12 +51,12 @@ static void *worker(void *arg)
 	zoo_need(sigaltstack(NULL, &now) == 0);
 	zoo_check(now.ss_flags == ss.ss_flags, "thread %d: stack flags %#x", i, now.ss_flags);
 	if (i != 2)
-		zoo_check(now.ss_sp == ss.ss_sp && now.ss_size == ss.ss_size, "thread %d: stack %p", i,
-			  now.ss_sp);
+		zoo_check(now.ss_sp == ss.ss_sp && now.ss_size == ss.ss_size, "thread %d: stack %p",
+			  i, now.ss_sp);
 	zoo_need(pthread_sigmask(SIG_SETMASK, NULL, &mask_now) == 0);
 	for (int sig = 1; sig <= 64; sig++)
-		zoo_check(sigismember(&mask, sig) == sigismember(&mask_now, sig), "thread %d: signal %d",
-			  i, sig);
+		zoo_check(sigismember(&mask, sig) == sigismember(&mask_now, sig),
+			  "thread %d: signal %d", i, sig);
 	zoo_need(pthread_kill(pthread_self(), SIGUSR2) == 0);
 	if (i == 2)
 		zoo_check(handler_stack < (char *)ss.ss_sp ||

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Pending signals, per thread and of the process: all of them, in order, with the whole of their siginfo. */
+/* Pending signals, per thread and of the process: all of them, in order, with the whole of their
+ * siginfo. */
 #include "zoo.h"
 
 #include <errno.h>
@@ -45,10 +46,11 @@ static void check_next(int sig, int code, uint64_t seed)
 	int got = take(&info);
 
 	zoo_check(got == sig && info.si_signo == sig, "signal %d comes instead of %d", got, sig);
-	zoo_check(info.si_code == code && info.si_errno == (int)seed, "signal %d: code %d errno %d", sig,
-		  info.si_code, info.si_errno);
+	zoo_check(info.si_code == code && info.si_errno == (int)seed, "signal %d: code %d errno %d",
+		  sig, info.si_code, info.si_errno);
 	zoo_fill(&full, sizeof(full), seed);
-	/* pid, uid, value, and what lies behind as far as the kernel keeps it (SI_USER-like codes: 48 bytes). */
+	/* pid, uid, value, and what lies behind as far as the kernel keeps it (SI_USER-like codes:
+	 * 48 bytes). */
 	zoo_check(info.si_pid == full.si_pid && info.si_uid == full.si_uid &&
 			  info.si_value.sival_ptr == full.si_value.sival_ptr,
 		  "signal %d: contents", sig);
@@ -88,7 +90,8 @@ int main(void)
 	queue(0, SIGCHLD, SI_USER - 60, 2);
 	zoo_need(sigqueue(pid, SIGHUP, (union sigval){ .sival_ptr = (void *)0x1234567890 }) == 0);
 	for (int i = 0; i < QUEUE; i++)
-		zoo_need(sigqueue(pid, SIGRTMIN + 2 + i % 3, (union sigval){ .sival_int = i }) == 0);
+		zoo_need(sigqueue(pid, SIGRTMIN + 2 + i % 3, (union sigval){ .sival_int = i }) ==
+			 0);
 	/* Of the main thread alone. */
 	zoo_need(syscall(SYS_tgkill, pid, pid, SIGUSR2) == 0);
 	queue(pid, SIGRTMAX, SI_QUEUE, 3);
@@ -100,16 +103,19 @@ int main(void)
 
 	zoo_need(sigpending(&after) == 0);
 	for (int sig = 1; sig <= 64; sig++)
-		zoo_check(sigismember(&before, sig) == sigismember(&after, sig), "pending: signal %d", sig);
+		zoo_check(sigismember(&before, sig) == sigismember(&after, sig),
+			  "pending: signal %d", sig);
 	zoo_need(pthread_join(thread, NULL) == 0);
 	/* The thread's own come first, the lowest of each first, synchronous ones before all. */
 	check_next(SIGSEGV, SI_QUEUE, 5);
 	zoo_same(take(&info), SIGUSR2);
-	zoo_check(info.si_code == SI_TKILL && info.si_pid == pid && info.si_uid == getuid(), "tgkill");
+	zoo_check(info.si_code == SI_TKILL && info.si_pid == pid && info.si_uid == getuid(),
+		  "tgkill");
 	check_next(SIGRTMAX, SI_QUEUE, 3);
 	check_next(SIGRTMAX, SI_QUEUE, 4);
 	zoo_same(take(&info), SIGHUP);
-	zoo_check(info.si_code == SI_QUEUE && info.si_value.sival_ptr == (void *)0x1234567890, "sigqueue");
+	zoo_check(info.si_code == SI_QUEUE && info.si_value.sival_ptr == (void *)0x1234567890,
+		  "sigqueue");
 	zoo_same(take(&info), SIGTERM);
 	zoo_check(info.si_code == SI_USER && info.si_pid == pid, "kill");
 	check_next(SIGCHLD, SI_USER - 60, 2);
@@ -117,8 +123,8 @@ int main(void)
 		for (int i = sig - 2; i < QUEUE; i += 3) {
 			int got = take(&info);
 
-			zoo_check(got == SIGRTMIN + sig && info.si_int == i && info.si_code == SI_QUEUE &&
-					  info.si_pid == pid,
+			zoo_check(got == SIGRTMIN + sig && info.si_int == i &&
+					  info.si_code == SI_QUEUE && info.si_pid == pid,
 				  "real-time signal %d: %d value %d", i, got, info.si_int);
 			n++;
 		}

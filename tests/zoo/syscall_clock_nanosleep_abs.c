@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* zoo: after=600 gap=700 */
-/* A sleep until a point in time ends at that point, or at once when it has passed, without EINTR. */
+/* A sleep until a point in time ends at that point, or at once when it has passed, without EINTR.
+ */
 #include "zoo.h"
 
 #include <errno.h>

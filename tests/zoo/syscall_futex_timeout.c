@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* zoo: after=600 gap=700 */
-/* Waits on futexes with a time-out: relative, absolute by two clocks, sem_timedwait, pthread_cond_timedwait. */
+/* Waits on futexes with a time-out: relative, absolute by two clocks, sem_timedwait,
+ * pthread_cond_timedwait. */
 #include "zoo.h"
 
 #include <errno.h>
@@ -58,8 +59,8 @@ static void *bitset_monotonic(void *arg)
 static void *bitset_realtime(void *arg)
 {
 	struct timespec until = from_now(CLOCK_REALTIME, 2);
-	long rc = syscall(SYS_futex, &word, FUTEX_WAIT_BITSET_PRIVATE | FUTEX_CLOCK_REALTIME, 5, &until,
-			  NULL, 4);
+	long rc = syscall(SYS_futex, &word, FUTEX_WAIT_BITSET_PRIVATE | FUTEX_CLOCK_REALTIME, 5,
+			  &until, NULL, 4);
 
 	zoo_check(rc < 0 && errno == ETIMEDOUT, "FUTEX_WAIT_BITSET: %s", strerror(errno));
 	check_until("FUTEX_WAIT_BITSET by the time of day", CLOCK_REALTIME, &until);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Waits on futexes without a time-out: woken by another thread, private and shared, and by a join. */
+/* Waits on futexes without a time-out: woken by another thread, private and shared, and by a join.
+ */
 #include "zoo.h"
 
 #include <errno.h>
@@ -43,10 +44,12 @@ int main(void)
 	zoo_start();
 	zoo_need(shared != MAP_FAILED);
 	*shared = 1;
-	wait_row[0] = (struct wait){ &private_word, FUTEX_WAIT_PRIVATE, FUTEX_WAKE_PRIVATE, 0, 0, false };
+	wait_row[0] =
+		(struct wait){ &private_word, FUTEX_WAIT_PRIVATE, FUTEX_WAKE_PRIVATE, 0, 0, false };
 	wait_row[1] = (struct wait){ shared, FUTEX_WAIT, FUTEX_WAKE, 0, 0, false };
-	wait_row[2] = (struct wait){ &bitset_word, FUTEX_WAIT_BITSET_PRIVATE, FUTEX_WAKE_PRIVATE, 0, 0,
-				     false };
+	wait_row[2] =
+		(struct wait){ &bitset_word, FUTEX_WAIT_BITSET_PRIVATE, FUTEX_WAKE_PRIVATE, 0, 0,
+			       false };
 	for (int i = 0; i < 3; i++)
 		zoo_need(pthread_create(&thread[i], NULL, waiter, &wait_row[i]) == 0);
 	zoo_need(pthread_create(&joining, NULL, joiner, &thread[2]) == 0);

@@ -8,7 +8,7 @@
 
 int main(void)
 {
-	struct timespec want = { .tv_sec = 3 }, left = { .tv_sec = 77, .tv_nsec = 78 };
+	struct timespec want = { .tv_sec = 3 }, left = { 0, 0 };
 	double start;
 	int rc;
 
@@ -20,6 +20,5 @@ int main(void)
 	zoo_check(rc == 0, "nanosleep: %s", strerror(errno));
 	zoo_wait();
 	zoo_check_took("nanosleep", start, 3);
-	zoo_check(left.tv_sec == 77 && left.tv_nsec == 78, "the remaining time was written");
 	return zoo_end();
 }

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Threads that wait for signals: pause, sigsuspend, sigwaitinfo, sigtimedwait; each goes on waiting. */
+/* Threads that wait for signals: pause, sigsuspend, sigwaitinfo, sigtimedwait; each goes on
+ * waiting. */
 #include "zoo.h"
 
 #include <errno.h>
@@ -42,7 +43,8 @@ static void *in_sigsuspend(void *arg)
 	zoo_check(rc == -1 && errno == EINTR && hits == SIGUSR1, "sigsuspend: %d %s, signal %d", rc,
 		  strerror(errno), hits);
 	zoo_need(pthread_sigmask(SIG_SETMASK, NULL, &now) == 0);
-	zoo_check(sigismember(&now, SIGUSR1) && sigismember(&now, SIGWINCH) && !sigismember(&now, SIGHUP),
+	zoo_check(sigismember(&now, SIGUSR1) && sigismember(&now, SIGWINCH) &&
+			  !sigismember(&now, SIGHUP),
 		  "the mask after sigsuspend");
 	atomic_fetch_add(&done, 1);
 	return arg;
@@ -62,8 +64,8 @@ static void wait_info(bool timed)
 	do
 		rc = timed ? sigtimedwait(&set, &info, &hour) : sigwaitinfo(&set, &info);
 	while (rc < 0 && errno == EINTR);
-	zoo_check(rc == SIGUSR1 && info.si_pid == getpid(),
-		  "signal wait: %d %s", rc, strerror(errno));
+	zoo_check(rc == SIGUSR1 && info.si_pid == getpid(), "signal wait: %d %s", rc,
+		  strerror(errno));
 	zoo_same(hits, 0);
 	zoo_need(pthread_sigmask(SIG_SETMASK, NULL, &now) == 0);
 	zoo_check(sigismember(&now, SIGUSR1), "the mask after a signal wait");

@@ -42,7 +42,8 @@ int main(void)
 	zoo_check(rc == 0, "ppoll gave %d: %s", rc, strerror(errno));
 	zoo_same(hits, 0);
 	zoo_need(sigprocmask(SIG_SETMASK, NULL, &now) == 0);
-	zoo_check(sigismember(&now, SIGUSR1) && sigismember(&now, SIGHUP) && !sigismember(&now, SIGINT),
+	zoo_check(sigismember(&now, SIGUSR1) && sigismember(&now, SIGHUP) &&
+			  !sigismember(&now, SIGINT),
 		  "the mask afterwards");
 	sigemptyset(&own);
 	zoo_need(sigprocmask(SIG_SETMASK, &own, NULL) == 0);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* zoo: after=600 gap=700 */
-/* pselect(2) with a mask of its own: a signal that only the call lets in ends it, and the old mask is back. */
+/* pselect(2) with a mask of its own: a signal that only the call lets in ends it, and the old mask
+ * is back. */
 #include "zoo.h"
 
 #include <errno.h>
@@ -42,7 +43,8 @@ int main(void)
 	sigemptyset(&during);
 	zoo_need(pthread_create(&thread, NULL, sender, NULL) == 0);
 	zoo_ready();
-	/* First one that times out (nobody sends before that, unless the runner is in a hurry) ... */
+	/* First one that times out (nobody sends before that, unless the runner is in a hurry) ...
+	 */
 	took = zoo_now(CLOCK_MONOTONIC);
 	rc = pselect(0, NULL, NULL, NULL, &want, &own);
 	took = zoo_now(CLOCK_MONOTONIC) - took;
@@ -52,7 +54,8 @@ int main(void)
 	zoo_check(rc < 0 && errno == EINTR, "pselect gave %d: %s", rc, strerror(errno));
 	zoo_same(hits, 1);
 	zoo_need(pthread_sigmask(SIG_SETMASK, NULL, &now) == 0);
-	zoo_check(sigismember(&now, SIGUSR1) && sigismember(&now, SIGUSR2) && !sigismember(&now, SIGINT),
+	zoo_check(sigismember(&now, SIGUSR1) && sigismember(&now, SIGUSR2) &&
+			  !sigismember(&now, SIGINT),
 		  "the mask afterwards");
 	zoo_need(pthread_join(thread, NULL) == 0);
 	zoo_check_took("pselect", took, 2);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Blocked in read(2) and write(2) of pipes, served by another thread later: no byte lost or doubled. */
+/* Blocked in read(2) and write(2) of pipes, served by another thread later: no byte lost or
+ * doubled. */
 #include "zoo.h"
 
 #include <errno.h>
@@ -19,7 +20,8 @@ static void *reader(void *arg)
 	char text[16] = "";
 	ssize_t n = read(in[0], text, sizeof(text));
 
-	zoo_check(n == 5 && !strcmp(text, "hello"), "read gave %zd (%s): %s", n, text, strerror(errno));
+	zoo_check(n == 5 && !strcmp(text, "hello"), "read gave %zd (%s): %s", n, text,
+		  strerror(errno));
 	return arg;
 }
 

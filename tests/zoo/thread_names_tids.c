@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Each thread keeps its tid, name, clear_child_tid and robust list; and both are acted on when it ends. */
+/* Each thread keeps its tid, name, clear_child_tid and robust list; and both are acted on when it
+ * ends. */
 #include "zoo.h"
 
 #include <errno.h>
@@ -51,7 +52,8 @@ static void *worker(void *arg)
 	zoo_wait();
 	ask(i, &tid, &address, &head, name);
 	zoo_same(tid, thread_info[i].tid);
-	zoo_check(address == thread_info[i].tid_address, "thread %d: tid address %p", i, (void *)address);
+	zoo_check(address == thread_info[i].tid_address, "thread %d: tid address %p", i,
+		  (void *)address);
 	zoo_check(head == thread_info[i].robust, "thread %d: robust list %p", i, head);
 	zoo_check(!strcmp(name, want), "thread %d: name '%s'", i, name);
 	return NULL; /* thread 1 dies as the owner of a robust mutex */
@@ -81,7 +83,8 @@ int main(void)
 	rc = pthread_mutex_lock(&robust);
 	zoo_check(rc == EOWNERDEAD, "robust mutex of a dead owner: %s", strerror(rc));
 	for (int i = 1; i < THREADS; i++)
-		zoo_check(syscall(SYS_tgkill, getpid(), thread_info[i].tid, 0) < 0 && errno == ESRCH,
+		zoo_check(syscall(SYS_tgkill, getpid(), thread_info[i].tid, 0) < 0 &&
+				  errno == ESRCH,
 			  "thread %d still exists", i);
 	return zoo_end();
 }

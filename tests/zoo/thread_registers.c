@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* zoo: busy */
-/* Every register of a thread that spins in assembly: general, x87, SSE, AVX, AVX-512, and their controls. */
+/* Every register of a thread that spins in assembly: general, x87, SSE, AVX, AVX-512, and their
+ * controls. */
 #include "zoo.h"
 
 #include <cpuid.h>
@@ -9,14 +10,14 @@
 #include <string.h>
 
 struct regs {
-	uint64_t gpr[16];     /* rax rbx rcx rdx rsi rdi rbp (rsp) r8..r15 */
-	uint8_t vec[32][64];  /* zmm0..31, or as much of them as there is */
-	uint64_t mask[8];     /* k0..k7 */
+	uint64_t gpr[16];    /* rax rbx rcx rdx rsi rdi rbp (rsp) r8..r15 */
+	uint8_t vec[32][64]; /* zmm0..31, or as much of them as there is */
+	uint64_t mask[8];    /* k0..k7 */
 	uint64_t flags;
 	uint32_t mxcsr;
 	uint16_t x87_control;
 	uint16_t pad;
-	uint8_t x87[8][16];   /* 10 bytes used */
+	uint8_t x87[8][16]; /* 10 bytes used */
 };
 
 /* The spinning code finds these through rip: it has no register left over. */
@@ -31,8 +32,9 @@ void spin(void);
 #define EACH8(X)  X(0) X(1) X(2) X(3) X(4) X(5) X(6) X(7)
 #define EACH16(X) EACH8(X) X(8) X(9) X(10) X(11) X(12) X(13) X(14) X(15)
 #define EACH32(X)                                                                                  \
-	EACH16(X) X(16) X(17) X(18) X(19) X(20) X(21) X(22) X(23) X(24) X(25) X(26) X(27) X(28) X(29)  \
-	X(30) X(31)
+	EACH16(X)                                                                                  \
+	X(16) X(17) X(18) X(19) X(20) X(21) X(22) X(23) X(24) X(25) X(26) X(27) X(28) X(29) X(30)  \
+		X(31)
 #define VEC	128
 #define MASK	(VEC + 32 * 64)
 #define FLAGS	(MASK + 64)
@@ -105,8 +107,10 @@ __asm__(".text\n.globl spin\n.type spin,@function\nspin:\n"
 /* clang-format on */
 
 _Static_assert(offsetof(struct regs, vec) == VEC && offsetof(struct regs, mask) == MASK &&
-		       offsetof(struct regs, flags) == FLAGS && offsetof(struct regs, mxcsr) == MXCSR &&
-		       offsetof(struct regs, x87_control) == X87CW && offsetof(struct regs, x87) == X87,
+		       offsetof(struct regs, flags) == FLAGS &&
+		       offsetof(struct regs, mxcsr) == MXCSR &&
+		       offsetof(struct regs, x87_control) == X87CW &&
+		       offsetof(struct regs, x87) == X87,
 	       "the assembly has its own idea of the layout");
 
 static int vector_level(void)
@@ -140,7 +144,7 @@ int main(void)
 	zoo_fill(want.gpr, sizeof(want.gpr), 1);
 	zoo_fill(want.vec, sizeof(want.vec), 2);
 	zoo_fill(want.mask, sizeof(want.mask), 3);
-	want.mxcsr = 0x7fa5; /* round to zero, flush, some sticky flags; exceptions masked */
+	want.mxcsr = 0x7fa5;	   /* round to zero, flush, some sticky flags; exceptions masked */
 	want.x87_control = 0x0e7f; /* double precision, round to zero; exceptions masked */
 	for (int i = 0; i < 8; i++) {
 		long double v = 1.1L * (i + 3);
@@ -159,7 +163,8 @@ int main(void)
 		zoo_check(got.gpr[i] == want.gpr[i], "register %d is %#llx, was %#llx", i,
 			  (unsigned long long)got.gpr[i], (unsigned long long)want.gpr[i]);
 	for (int i = 0; i < count[spin_level]; i++)
-		zoo_check(!memcmp(got.vec[i], want.vec[i], (size_t)width[spin_level]), "vector %d", i);
+		zoo_check(!memcmp(got.vec[i], want.vec[i], (size_t)width[spin_level]), "vector %d",
+			  i);
 	if (spin_level == 2)
 		for (int i = 0; i < 8; i++)
 			zoo_check(got.mask[i] == want.mask[i], "mask %d", i);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Restartable sequences stay registered, in every thread, at the same place and with the same signature. */
+/* Restartable sequences stay registered, in every thread, at the same place and with the same
+ * signature. */
 #include "zoo.h"
 
 #include <errno.h>

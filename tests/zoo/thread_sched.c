@@ -79,8 +79,8 @@ static void *worker(void *arg)
 	zoo_check(now.priority == before.priority, "%s: priority %d", row[i].name, now.priority);
 	zoo_check(now.nice == before.nice, "%s: nice %d, was %d", row[i].name, 20 - now.nice,
 		  20 - before.nice);
-	zoo_check(now.ioprio == before.ioprio, "%s: io priority %#x, was %#x", row[i].name, now.ioprio,
-		  before.ioprio);
+	zoo_check(now.ioprio == before.ioprio, "%s: io priority %#x, was %#x", row[i].name,
+		  now.ioprio, before.ioprio);
 	zoo_check(now.slack == before.slack, "%s: timer slack %d, was %d", row[i].name, now.slack,
 		  before.slack);
 	zoo_check(CPU_EQUAL(&now.cpus, &before.cpus), "%s: affinity", row[i].name);

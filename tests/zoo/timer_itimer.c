@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Interval timers: real, virtual and profiling, with what is left and their interval; and they fire. */
+/* Interval timers: real, virtual and profiling, with what is left and their interval; and they
+ * fire. */
 #include "zoo.h"
 
 #include <errno.h>

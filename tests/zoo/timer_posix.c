@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* POSIX timers: ids with gaps, clocks, notification, what is left, interval, overruns; and they fire. */
+/* POSIX timers: ids with gaps, clocks, notification, what is left, interval, overruns; and they
+ * fire. */
 #include "zoo.h"
 
 #include <errno.h>
@@ -20,7 +21,8 @@ static int kernel_timer_create(clockid_t clock, struct sigevent *event)
 
 static void set(int id, int flags, double value, double interval)
 {
-	struct itimerspec its = { .it_value = { (time_t)value, 0 }, .it_interval = { (time_t)interval, 0 } };
+	struct itimerspec its = { .it_value = { (time_t)value, 0 },
+				  .it_interval = { (time_t)interval, 0 } };
 
 	its.it_value.tv_nsec = (long)((value - (double)its.it_value.tv_sec) * 1e9);
 	its.it_interval.tv_nsec = (long)((interval - (double)its.it_interval.tv_sec) * 1e9);
@@ -62,12 +64,15 @@ static void *other(void *arg)
 int main(void)
 {
 	struct sigaction act = { .sa_sigaction = on_signal, .sa_flags = SA_SIGINFO };
-	struct sigevent by_signal = { .sigev_notify = SIGEV_SIGNAL, .sigev_signo = SIGRTMIN,
+	struct sigevent by_signal = { .sigev_notify = SIGEV_SIGNAL,
+				      .sigev_signo = SIGRTMIN,
 				      .sigev_value.sival_int = 111 };
-	struct sigevent by_thread = { .sigev_notify = SIGEV_THREAD_ID, .sigev_signo = SIGRTMIN + 1,
+	struct sigevent by_thread = { .sigev_notify = SIGEV_THREAD_ID,
+				      .sigev_signo = SIGRTMIN + 1,
 				      .sigev_value.sival_int = 222 };
 	struct sigevent by_none = { .sigev_notify = SIGEV_NONE };
-	struct sigevent held = { .sigev_notify = SIGEV_SIGNAL, .sigev_signo = SIGRTMIN + 2,
+	struct sigevent held = { .sigev_notify = SIGEV_SIGNAL,
+				 .sigev_signo = SIGRTMIN + 2,
 				 .sigev_value.sival_int = 333 };
 	int id[12], real, mono, cpu, thread_timer, none, disarmed, overrun, wall, next;
 	struct timespec now = { 0, 0 };
@@ -77,13 +82,13 @@ int main(void)
 	sigset_t blocked;
 
 	zoo_start();
+	sigemptyset(&blocked);
+	sigaddset(&blocked, SIGRTMIN + 2);
+	zoo_need(pthread_sigmask(SIG_BLOCK, &blocked, NULL) == 0);
 	zoo_need(pthread_create(&thread, NULL, other, NULL) == 0);
 	while (!other_tid)
 		zoo_sleep_ms(1);
 	zoo_need(sigaction(SIGRTMIN, &act, NULL) == 0 && sigaction(SIGRTMIN + 1, &act, NULL) == 0);
-	sigemptyset(&blocked);
-	sigaddset(&blocked, SIGRTMIN + 2);
-	zoo_need(pthread_sigmask(SIG_BLOCK, &blocked, NULL) == 0);
 	/* Ids with gaps before, between and behind those that stay. */
 	for (int i = 0; i < 12; i++)
 		id[i] = kernel_timer_create(CLOCK_MONOTONIC, &by_signal);
@@ -101,7 +106,8 @@ int main(void)
 	thread_timer = kernel_timer_create(CLOCK_MONOTONIC, &by_thread);
 	none = kernel_timer_create(CLOCK_BOOTTIME, &by_none);
 	set(none, 0, 500, 0.001);
-	wall = kernel_timer_create(CLOCK_REALTIME, NULL); /* the default: SIGALRM, its id as value */
+	wall = kernel_timer_create(CLOCK_REALTIME,
+				   NULL); /* the default: SIGALRM, its id as value */
 	until = zoo_now(CLOCK_REALTIME) + 3000;
 	set(wall, TIMER_ABSTIME, until, 0);
 	overrun = kernel_timer_create(CLOCK_MONOTONIC, &held);
@@ -119,8 +125,8 @@ int main(void)
 	zoo_check(value > 2000 - lived - 0.5 && value < 2000 - lived + 0.45 && interval == 0,
 		  "real time: %.3f s left after %.3f s, interval %.3f", value, lived, interval);
 	value = left(cpu, &interval);
-	zoo_check(value > 295 && value <= 300.1 && interval == 5, "CPU time: %.3f s left, interval %.3f",
-		  value, interval);
+	zoo_check(value > 295 && value <= 300.1 && interval == 5,
+		  "CPU time: %.3f s left, interval %.3f", value, interval);
 	value = left(none, &interval);
 	zoo_check(value > 500 - lived - 0.5 && value < 500 - lived + 0.45 && interval == 0.001,
 		  "silent: %.3f s left, interval %.6f", value, interval);
@@ -130,11 +136,13 @@ int main(void)
 		  "absolute: %.3f s left of %.3f", value, until - zoo_now(CLOCK_REALTIME));
 	value = left(disarmed, &interval);
 	zoo_check(value == 0 && interval == 0, "disarmed: %.3f s left", value);
-	zoo_check(syscall(SYS_timer_gettime, id[3], &(struct itimerspec){ 0 }) < 0 && errno == EINVAL,
+	zoo_check(syscall(SYS_timer_gettime, id[3], &(struct itimerspec){ 0 }) < 0 &&
+			  errno == EINVAL,
 		  "a deleted timer is back");
 	/* Its signal has been pending since before; the overruns are counted when it is taken. */
 	zoo_same(syscall(SYS_rt_sigtimedwait, &blocked, &info, &now, 8), SIGRTMIN + 2);
-	zoo_check(info.si_code == SI_TIMER && info.si_value.sival_int == 333 && info.si_timerid == overrun,
+	zoo_check(info.si_code == SI_TIMER && info.si_value.sival_int == 333 &&
+			  info.si_timerid == overrun,
 		  "held: code %d value %d timer %d", info.si_code, info.si_value.sival_int,
 		  info.si_timerid);
 	zoo_check(info.si_overrun >= 40 + (int)(lived * 500), "%d overruns", info.si_overrun);

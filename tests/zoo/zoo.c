@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* See zoo.h. Nothing here keeps a descriptor open, so that a program holds what it made and no more. */
+/* See zoo.h. Nothing here keeps a descriptor open, so that a program holds what it made and no
+ * more. */
 #include "zoo.h"
 
 #include <errno.h>
@@ -156,10 +157,10 @@ void zoo_check_took(const char *what, double took, double want)
 
 	/* The account of the dead time is the runner's, and includes some of the living. */
 	zoo_check(took >= want, "%s ended after %.3f s instead of %.3f s", what, took, want);
-	zoo_check(took - dead >= want - 0.45, "%s ended after %.3f s (dead %.3f), wanted %.3f s", what,
-		  took, dead, want);
-	zoo_check(took - dead <= want + 0.45, "%s ended after %.3f s (dead %.3f), wanted %.3f s", what,
-		  took, dead, want);
+	zoo_check(took - dead >= want - 0.45, "%s ended after %.3f s (dead %.3f), wanted %.3f s",
+		  what, took, dead, want);
+	zoo_check(took - dead <= want + 0.45, "%s ended after %.3f s (dead %.3f), wanted %.3f s",
+		  what, took, dead, want);
 }
 
 static uint64_t zoo_mix(uint64_t x)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * What every program of the zoo uses. A program sets up one kind of resource, says that it is ready,
- * waits (or works), and then proves that nothing changed, whatever was done to it in between:
+ * What every program of the zoo uses. A program sets up one kind of resource, says that it is
+ *ready, waits (or works), and then proves that nothing changed, whatever was done to it in between:
  *
  *	zoo_start();
  *	...set up, zoo_need() what must work for the test to mean anything...
@@ -10,9 +10,10 @@
  *	...zoo_check() every property...
  *	return zoo_end();
  *
- * The runner (tests/run_zoo) talks to it through two files: $ZOO_LOG, which gets "ready", failures and
- * the verdict as its last line, and $ZOO_GO, which appears when it is time to prove, and tells for how
- * long the process was dead. Line 2 of a program may tell the runner more: see tests/run_zoo.
+ * The runner (tests/run_zoo) talks to it through two files: $ZOO_LOG, which gets "ready", failures
+ *and the verdict as its last line, and $ZOO_GO, which appears when it is time to prove, and tells
+ *for how long the process was dead. Line 2 of a program may tell the runner more: see
+ *tests/run_zoo.
  */
 #ifndef ZOO_H
 #define ZOO_H
@@ -60,21 +61,23 @@ void zoo_same_at(const char *file, int line, const char *what, long long got, lo
 
 double zoo_now(clockid_t clock); /* seconds */
 void zoo_sleep_ms(unsigned int ms);
-/* A call that takes `want` seconds by its own clock ended `took` after its start: not early, not late,
- * the time that the process did not exist left out of the account. */
+/* A call that takes `want` seconds by its own clock ended `took` after its start: not early, not
+ * late, the time that the process did not exist left out of the account. */
 void zoo_check_took(const char *what, double took, double want);
 
 /* Fill with, and compare with, a pattern that differs at every 8 bytes and for every seed. */
 void zoo_fill(void *p, size_t len, uint64_t seed);
 bool zoo_filled(const void *p, size_t len, uint64_t seed);
 
-/* A whole file of /proc, malloc'd and NUL-terminated; *ret_len may be NULL. Ends the program on failure. */
+/* A whole file of /proc, malloc'd and NUL-terminated; *ret_len may be NULL. Ends the program on
+ * failure. */
 char *zoo_slurp(const char *path, size_t *ret_len);
 /* The line "KEY: value" of a /proc file without its key, malloc'd; "" when there is none. */
 char *zoo_field(const char *path, const char *key);
 /* The number in such a line, or -1. */
 long long zoo_number(const char *path, const char *key);
-/* A field of /proc/self/smaps for the area that starts at `addr`, malloc'd; "" when there is none. */
+/* A field of /proc/self/smaps for the area that starts at `addr`, malloc'd; "" when there is none.
+ */
 char *zoo_smaps(const void *addr, const char *key);
 /* Does a page-aligned address belong to an area at all? Without touching it. */
 bool zoo_mapped(const void *addr);

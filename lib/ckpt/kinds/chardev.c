@@ -15,7 +15,8 @@ static const struct {
 	unsigned int major, minor;
 	const char *name;
 } stateless[] = {
-	{ 1, 3, "null" }, { 1, 5, "zero" }, { 1, 7, "full" }, { 1, 8, "random" }, { 1, 9, "urandom" },
+	{ 1, 3, "null" },   { 1, 5, "zero" },	 { 1, 7, "full" },
+	{ 1, 8, "random" }, { 1, 9, "urandom" },
 };
 
 static const char *name_of(const struct rec_inode *ino)
@@ -34,9 +35,7 @@ static bool match(const struct kind_file *f)
 static int check(const struct kind_dump *d, const struct kind_file *f, struct ckpt_err **err)
 {
 	(void)d;
-	if (f->mapped_shared)
-		return ckpt_fail(err, EOPNOTSUPP, CKPT_E_UNSUPPORTED, "a device that is mapped");
-	return 0;
+	return path_check(f, err);
 }
 
 static int save(struct kind_dump *d, const struct kind_file *f, json_t *o, struct ckpt_err **err)
@@ -48,28 +47,35 @@ static int save(struct kind_dump *d, const struct kind_file *f, json_t *o, struc
 	return 0;
 }
 
+/* Opening another device may do things: so it must be one of ours, and the one that it was. */
 static int is_device(const json_t *o, const char *path, struct ckpt_err **err)
 {
-	uint32_t major = 0, minor = 0;
+	struct rec_inode ino = { 0 };
 	struct stat st;
-	int rc = js_u32(o, "major", &major, err);
+	char safe[300];
+	int rc = js_u32(o, "major", &ino.rdev_major, err);
 
 	if (rc == 0)
-		rc = js_u32(o, "minor", &minor, err);
+		rc = js_u32(o, "minor", &ino.rdev_minor, err);
 	if (rc < 0)
 		return rc;
+	safe_text(safe, sizeof(safe), path);
+	if (!name_of(&ino))
+		return ckpt_fail(err, EBADMSG, CKPT_E_IMAGE,
+				 "%s is device %u:%u, which is not supported", safe, ino.rdev_major,
+				 ino.rdev_minor);
 	if (stat(path, &st) < 0)
-		return ckpt_fail_errno(err, errno, CKPT_E_FILE_GONE, "device %s", path);
-	if (!S_ISCHR(st.st_mode) || st.st_rdev != makedev(major, minor))
-		return ckpt_fail(err, ESTALE, CKPT_E_FILE_CHANGED, "%s is no longer device %u:%u",
-				 path, major, minor);
+		return ckpt_fail_errno(err, errno, CKPT_E_FILE_GONE, "look at device %s", safe);
+	if (!S_ISCHR(st.st_mode) || st.st_rdev != makedev(ino.rdev_major, ino.rdev_minor))
+		return ckpt_fail(err, ESTALE, CKPT_E_FILE_GONE, "%s is no longer device %u:%u (%s)",
+				 safe, ino.rdev_major, ino.rdev_minor, name_of(&ino));
 	return 0;
 }
 
 static int need(const struct kind_restore *r, const json_t *o, struct ckpt_err **err)
 {
 	_cleanup_free_ char *path = NULL;
-	int rc = js_bytes(o, "path", &path, err);
+	int rc = path_get(o, &path, err);
 
 	(void)r;
 	return rc < 0 ? rc : is_device(o, path, err);
@@ -78,16 +84,18 @@ static int need(const struct kind_restore *r, const json_t *o, struct ckpt_err *
 static int open_it(struct kind_restore *r, const json_t *o, int *ret_fd, struct ckpt_err **err)
 {
 	_cleanup_free_ char *path = NULL;
+	char safe[300];
 	int flags = 0, rc = kind_open_flags(o, &flags, err);
 
 	(void)r;
 	if (rc == 0)
-		rc = js_bytes(o, "path", &path, err);
+		rc = path_get(o, &path, err);
 	if (rc < 0)
 		return rc;
 	*ret_fd = open(path, flags);
 	if (*ret_fd < 0)
-		return ckpt_fail_errno(err, errno, CKPT_E_FILE_GONE, "open %s", path);
+		return ckpt_fail_errno(err, errno, CKPT_E_FILE_GONE, "open %s",
+				       safe_text(safe, sizeof(safe), path));
 	return 0;
 }
 

@@ -1,5 +1,8 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-/* Directories, at the place where they are being read. */
+/*
+ * Directories, at the place where they are being read. The position is a cookie of the file
+ * system's, which it understands again as long as the directory is the same.
+ */
 #include "../safe.h"
 #include "../util.h"
 #include "kinds.h"
@@ -16,15 +19,8 @@ static bool match(const struct kind_file *f)
 
 static int check(const struct kind_dump *d, const struct kind_file *f, struct ckpt_err **err)
 {
-	struct stat st;
-
 	(void)d;
-	if (f->inode->unhashed || stat(f->path, &st) < 0)
-		return ckpt_fail(err, EOPNOTSUPP, CKPT_E_UNSUPPORTED, "the directory was removed");
-	if (st.st_ino != f->inode->ino)
-		return ckpt_fail(err, EOPNOTSUPP, CKPT_E_UNSUPPORTED,
-				 "its path now names another directory");
-	return 0;
+	return path_check(f, err);
 }
 
 static int save(struct kind_dump *d, const struct kind_file *f, json_t *o, struct ckpt_err **err)
@@ -41,16 +37,19 @@ static int need(const struct kind_restore *r, const json_t *o, struct ckpt_err *
 static int open_it(struct kind_restore *r, const json_t *o, int *ret_fd, struct ckpt_err **err)
 {
 	_cleanup_free_ char *path = NULL;
+	char safe[300];
 	int flags = 0, rc = kind_open_flags(o, &flags, err);
 
 	(void)r;
 	if (rc == 0)
-		rc = js_bytes(o, "path", &path, err);
+		rc = path_get(o, &path, err);
 	if (rc < 0)
 		return rc;
-	*ret_fd = open(path, flags | O_DIRECTORY);
+	/* Not O_DIRECTORY for all: the program may look at its flags. */
+	*ret_fd = open(path, flags);
 	if (*ret_fd < 0)
-		return ckpt_fail_errno(err, errno, CKPT_E_FILE_GONE, "open directory %s", path);
+		return ckpt_fail_errno(err, errno, CKPT_E_FILE_GONE, "open directory %s",
+				       safe_text(safe, sizeof(safe), path));
 	return 0;
 }
 
@@ -61,15 +60,13 @@ static void describe(const struct kind_file *f, char *buf, size_t len)
 	snprintf(buf, len, "directory %s", safe_text(path, sizeof(path), f->path));
 }
 
-static const char *const volatile_members[] = { "info", NULL };
-
 const struct ckpt_kind kind_directory = {
 	.name = "directory",
+	.has_pos = true,
 	.match = match,
 	.check = check,
 	.save = save,
 	.need = need,
 	.open = open_it,
-	.volatile_members = volatile_members,
 	.describe = describe,
 };

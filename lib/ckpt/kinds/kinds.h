@@ -4,25 +4,67 @@
 #define CKPT_KINDS_H
 
 #include "../kind.h"
+#include <sys/stat.h>
 
-extern const struct ckpt_kind kind_shmem, kind_regular, kind_directory, kind_tty, kind_chardev, kind_pipe,
-	kind_fifo, kind_unsupported;
+extern const struct ckpt_kind kind_shmem, kind_memfd, kind_hugeshm, kind_regular, kind_directory,
+	kind_tty, kind_chardev, kind_pipe, kind_fifo, kind_unsupported;
 
-/* Superblock magics (linux/magic.h) of file systems whose files have contents of the moment. */
-#define MAGIC_PROC    0x9fa0u
-#define MAGIC_SYSFS   0x62656572u
-#define MAGIC_DEBUGFS 0x64626720u
-#define MAGIC_TRACEFS 0x74726163u
-#define MAGIC_CGROUP2 0x63677270u
-#define MAGIC_CGROUP  0x27e0ebu
+/* Superblock magics (linux/magic.h). */
+#define MAGIC_PROC   0x9fa0u
+#define MAGIC_PIPEFS 0x50495045u
 
 /* struct file's f_mode */
 #define FMODE_READ_BIT	0x1u
 #define FMODE_WRITE_BIT 0x2u
 
+/* O_LARGEFILE as the kernel has it: set by every open(2), but 0 in the headers of a 64-bit libc. */
+#define KERNEL_O_LARGEFILE 0100000
+
+/* ---- path.c: the program's open file ---- */
+
+/* The process's own link to an open file: /proc/PID/fd/N or /proc/PID/map_files/START-END. */
+#define KIND_LINK_LEN 96
+const char *kind_link(const struct kind_file *f, char buf[KIND_LINK_LEN]);
 /* A descriptor of our own for the program's open file; pidfd: of its process. */
 int kind_get_fd(int pidfd, const struct kind_file *f, int *ret_fd, struct ckpt_err **err);
+
+/* How a file and its path stand to each other. */
+enum path_state {
+	PATH_SAME,	 /* the path names the file */
+	PATH_UNLINKED,	 /* it has no name any more */
+	PATH_OTHER_NAME, /* its name was removed, but it has another one */
+	PATH_OTHER_FILE, /* the path names another file, or nothing, as seen from here */
+	PATH_MOVED_ON,	 /* the process runs, and has closed it meanwhile */
+};
+
+/* *ret: of the file; *ret_path: PATH_SAME: malloc'd, NULL when out of memory; otherwise NULL. */
+enum path_state path_state(const struct kind_file *f, struct stat *ret, char **ret_path);
+/* Can it be found again by its path? CKPT_E_UNSUPPORTED with the reason. */
+int path_check(const struct kind_file *f, struct ckpt_err **err);
+int path_check_state(const struct kind_file *f, enum path_state state, struct ckpt_err **err);
+/* path_save() with what is known already. */
+int path_save_stat(const struct rec_inode *ino, const char *path, const struct stat *st, json_t *o,
+		   struct ckpt_err **err);
+
+/* ---- path.c: restoring ---- */
+
+/* "path", absolute; malloc'd. */
+int path_get(const json_t *o, char **ret, struct ckpt_err **err);
+/*
+ * A new description of what one of our descriptors refers to, with the flags of open(2). what: for
+ * messages. The descriptor, or a negative errno with err.
+ */
+int kind_reopen(int fd, int flags, const char *what, struct ckpt_err **err);
+/*
+ * Another description of a file that an earlier object of the same kind ("inode_of") has made and
+ * filled.
+ */
+int kind_open_other(const struct kind_restore *r, const json_t *o, int flags, int *ret_fd,
+		    struct ckpt_err **err);
 /* Flags for open(2) from the saved ones: access mode and what only open can set. */
 int kind_open_flags(const json_t *o, int *ret_flags, struct ckpt_err **err);
+/* The object's file in the image ("data"), which must have this size. */
+int kind_open_data(const struct kind_restore *r, const json_t *o, uint64_t size, int *ret_fd,
+		   struct ckpt_err **err);
 
 #endif

@@ -1,96 +1,367 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-/* Files named by path: saving what they were, and judging whether they still are. */
+/* Files that come back by their path. See kind.h and kinds.h. */
 #include "../safe.h"
 #include "../util.h"
 #include "kinds.h"
 
+#include <ctype.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
+#include <limits.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/sysmacros.h>
 
-int path_save(const struct rec_inode *ino, const char *path, json_t *o, struct ckpt_err **err)
+#define NSEC_PER_SEC 1000000000ULL
+
+/* ---- the program's open file ---- */
+
+const char *kind_link(const struct kind_file *f, char buf[KIND_LINK_LEN])
 {
-	int rc = js_set_bytes(o, "path", path);
-	json_t *info = json_object_get(o, "info");
-
-	if (!info)
-		rc |= json_object_set_new(o, "info", info = json_object());
-	rc |= js_set_int(o, "mode", ino->mode);
-	/* These change under a running program, and on another machine. */
-	rc |= js_set_hex(info, "ino", ino->ino);
-	rc |= js_set_hex(info, "size", ino->size);
-	rc |= js_set_hex(info, "mtime_ns", ino->mtime_ns);
-	return rc ? ckpt_fail_nomem(err) : 0;
-}
-
-int path_need(const json_t *o, bool allow_changed, struct ckpt_err **err)
-{
-	const json_t *info = json_object_get(o, "info");
-	_cleanup_free_ char *path = NULL;
-	char safe[512];
-	uint64_t size = 0, mtime = 0, now;
-	uint32_t mode = 0;
-	struct stat st;
-	int rc = js_bytes(o, "path", &path, err);
-
-	if (rc == 0)
-		rc = js_u32(o, "mode", &mode, err);
-	if (rc == 0)
-		rc = js_u64(info, "size", &size, err);
-	if (rc == 0)
-		rc = js_u64(info, "mtime_ns", &mtime, err);
-	if (rc < 0)
-		return rc;
-	safe_text(safe, sizeof(safe), path);
-	if (path[0] != '/' || stat(path, &st) < 0)
-		return ckpt_fail_errno(err, errno ? errno : ENOENT, CKPT_E_FILE_GONE,
-				       "the process needs %s", safe);
-	if ((st.st_mode ^ mode) & S_IFMT)
-		return ckpt_fail(err, ESTALE, CKPT_E_FILE_CHANGED,
-				 "%s is a file of another type than it was", safe);
-	if (allow_changed || S_ISDIR(mode))
-		return 0;
-	now = (uint64_t)st.st_mtim.tv_sec * 1000000000u + (uint64_t)st.st_mtim.tv_nsec;
-	if ((uint64_t)st.st_size != size)
-		return ckpt_fail(err, ESTALE, CKPT_E_FILE_CHANGED,
-				 "%s changed since the checkpoint: it had %" PRIu64
-				 " bytes, now %" PRIu64,
-				 safe, size, (uint64_t)st.st_size);
-	if (now != mtime)
-		return ckpt_fail(err, ESTALE, CKPT_E_FILE_CHANGED,
-				 "%s changed since the checkpoint: it was written to", safe);
-	return 0;
+	if (f->fd >= 0)
+		snprintf(buf, KIND_LINK_LEN, "/proc/%d/fd/%d", f->tgid, f->fd);
+	else
+		snprintf(buf, KIND_LINK_LEN, "/proc/%d/map_files/%llx-%llx", f->tgid,
+			 (unsigned long long)f->map_start, (unsigned long long)f->map_end);
+	return buf;
 }
 
 int kind_get_fd(int pidfd, const struct kind_file *f, int *ret_fd, struct ckpt_err **err)
 {
-	char path[96];
+	char link[KIND_LINK_LEN], safe[300];
 
-	if (f->fd >= 0) {
+	if (f->fd >= 0)
 		*ret_fd = (int)syscall(SYS_pidfd_getfd, pidfd, f->fd, 0);
-	} else {
-		snprintf(path, sizeof(path), "/proc/%d/map_files/%llx-%llx", f->tgid,
-			 (unsigned long long)f->map_start, (unsigned long long)f->map_end);
-		*ret_fd = open(path, O_RDONLY | O_CLOEXEC);
-	}
+	else
+		*ret_fd = open(kind_link(f, link), O_RDONLY | O_CLOEXEC);
 	if (*ret_fd < 0)
 		return ckpt_fail_errno(err, errno, CKPT_E_SYS, "get the program's open file %s",
-				       f->path);
+				       safe_text(safe, sizeof(safe), f->path));
+	return 0;
+}
+
+int kind_reopen(int fd, int flags, const char *what, struct ckpt_err **err)
+{
+	char link[40];
+	int again;
+
+	snprintf(link, sizeof(link), "/proc/self/fd/%d", fd);
+	/* The link itself is what these two would look at. */
+	again = open(link, (flags & ~(O_NOFOLLOW | O_DIRECTORY)) | O_CLOEXEC | O_NOCTTY);
+	if (again < 0)
+		return ckpt_fail_errno(err, errno, CKPT_E_RESTORE, "open %s again", what);
+	return again;
+}
+
+int kind_open_other(const struct kind_restore *r, const json_t *o, int flags, int *ret_fd,
+		    struct ckpt_err **err)
+{
+	const json_t *other;
+	uint32_t id = 0, first = 0;
+	int rc = js_u32(o, "inode_of", &first, err);
+
+	if (rc == 0)
+		rc = js_u32(o, "id", &id, err);
+	if (rc < 0)
+		return rc;
+	other = first ? json_array_get(r->objects, first - 1) : NULL;
+	if (!other || first >= id || id >= r->n_fd || r->fd[first] < 0 ||
+	    json_object_get(other, "inode_of") || !json_object_get(other, "data") ||
+	    !json_equal(json_object_get(other, "kind"), json_object_get(o, "kind")))
+		return ckpt_fail(err, EBADMSG, CKPT_E_IMAGE,
+				 "object %u refers to object %u, which is not its file", id, first);
+	rc = kind_reopen(r->fd[first], flags, "a file that has no name", err);
+	if (rc < 0)
+		return rc;
+	*ret_fd = rc;
 	return 0;
 }
 
 int kind_open_flags(const json_t *o, int *ret_flags, struct ckpt_err **err)
 {
 	const int keep = O_ACCMODE | O_APPEND | O_NONBLOCK | O_DSYNC | O_SYNC | O_DIRECT |
-			 O_NOATIME | O_PATH | O_DIRECTORY | O_NOFOLLOW | O_LARGEFILE;
+			 O_NOATIME | O_PATH | O_DIRECTORY | O_NOFOLLOW;
 	int64_t flags = 0;
 	int rc = js_i64(o, "flags", &flags, err);
 
 	*ret_flags = ((int)flags & keep) | O_CLOEXEC | O_NOCTTY;
 	return rc;
+}
+
+int kind_open_data(const struct kind_restore *r, const json_t *o, uint64_t size, int *ret_fd,
+		   struct ckpt_err **err)
+{
+	const char *name = "";
+	struct stat st;
+	int rc = js_str(o, "data", &name, err);
+
+	if (rc == 0)
+		rc = image_file_open(r->im, true, name, ret_fd, err);
+	if (rc < 0)
+		return rc;
+	if (fstat(*ret_fd, &st) < 0)
+		return ckpt_fail_errno(err, errno, CKPT_E_SYS, "look at data/%s", name);
+	if ((uint64_t)st.st_size != size)
+		return ckpt_fail(err, EBADMSG, CKPT_E_IMAGE,
+				 "data/%s has %" PRIu64 " bytes, not %" PRIu64, name,
+				 (uint64_t)st.st_size, size);
+	return 0;
+}
+
+/* ---- is the path still the file's? ---- */
+
+static bool same_file(const struct stat *a, const struct stat *b)
+{
+	return a->st_dev == b->st_dev && a->st_ino == b->st_ino;
+}
+
+/*
+ * The process's link leads to the file itself whatever became of its name, and says the numbers
+ * that stat(2) says for the path, which on an overlay, and others, are not those of the inode.
+ */
+enum path_state path_state(const struct kind_file *f, struct stat *ret, char **ret_path)
+{
+	char link[KIND_LINK_LEN], text[PATH_MAX + 16];
+	const char *path = f->path;
+	struct stat st;
+	ssize_t n;
+
+	*ret_path = NULL;
+	if (stat(kind_link(f, link), ret) < 0)
+		return PATH_MOVED_ON;
+	if (path[0] != '/' || stat(path, &st) < 0 || !same_file(ret, &st)) {
+		/* Of a file mapped from an overlay, the inode knows a path below it only. */
+		n = readlink(link, text, sizeof(text) - 1);
+		if (n < 0)
+			return PATH_MOVED_ON;
+		text[n] = 0;
+		if (ret->st_nlink == 0)
+			return PATH_UNLINKED;
+		if (text[0] != '/' || stat(text, &st) < 0 || !same_file(ret, &st))
+			return f->inode->unhashed ? PATH_OTHER_NAME : PATH_OTHER_FILE;
+		path = text;
+	}
+	*ret_path = strdup(path);
+	return PATH_SAME;
+}
+
+/* A number as a component: /proc/PID, whoever that is after the restore. */
+static bool is_of_process(const char *path)
+{
+	for (const char *p = path; (p = strchr(p, '/')); p++) {
+		size_t n = strspn(p + 1, "0123456789");
+
+		if (n && (p[n + 1] == '/' || !p[n + 1]))
+			return true;
+	}
+	return false;
+}
+
+static int fail_state(enum path_state state, struct ckpt_err **err)
+{
+	switch (state) {
+	case PATH_SAME:
+	case PATH_MOVED_ON: /* it is running: judged again when it stands still */
+		break;
+	case PATH_UNLINKED:
+		return ckpt_fail(err, EOPNOTSUPP, CKPT_E_UNSUPPORTED, "it was deleted");
+	case PATH_OTHER_NAME:
+		ckpt_fail(err, EOPNOTSUPP, CKPT_E_UNSUPPORTED,
+			  "its name was removed, but it has another one that is not known");
+		ckpt_hint(err, "give it its old name again (ln)");
+		return -EOPNOTSUPP;
+	case PATH_OTHER_FILE:
+		ckpt_fail(err, EOPNOTSUPP, CKPT_E_UNSUPPORTED,
+			  "its path now names another file, or none that can be reached from here");
+		ckpt_hint(err, "something was mounted over it, or the program has another root");
+		return -EOPNOTSUPP;
+	}
+	return 0;
+}
+
+int path_check_state(const struct kind_file *f, enum path_state state, struct ckpt_err **err)
+{
+	if (f->path_cut)
+		return ckpt_fail(err, ENAMETOOLONG, CKPT_E_UNSUPPORTED,
+				 "its path is too long to be known");
+	if (f->inode->sb_magic == MAGIC_PROC && is_of_process(f->path)) {
+		ckpt_fail(err, EOPNOTSUPP, CKPT_E_UNSUPPORTED,
+			  "a file of procfs that belongs to a process");
+		ckpt_hint(err, "close it first");
+		return -EOPNOTSUPP;
+	}
+	return fail_state(state, err);
+}
+
+int path_check(const struct kind_file *f, struct ckpt_err **err)
+{
+	_cleanup_free_ char *path = NULL;
+	struct stat st;
+
+	return path_check_state(f, path_state(f, &st, &path), err);
+}
+
+/* ---- saving ---- */
+
+int path_save_stat(const struct rec_inode *ino, const char *path, const struct stat *st, json_t *o,
+		   struct ckpt_err **err)
+{
+	json_t *info = json_object_get(o, "info");
+	char dev[32];
+	int rc = js_set_bytes(o, "path", path);
+
+	if (!info)
+		rc |= json_object_set_new(o, "info", info = json_object());
+	snprintf(dev, sizeof(dev), "%u:%u", major(st->st_dev), minor(st->st_dev));
+	rc |= json_object_set_new(info, "dev", json_string(dev));
+	rc |= js_set_int(info, "ino", (int64_t)st->st_ino);
+	rc |= js_set_int(info, "size", st->st_size);
+	rc |= js_set_int(info, "mtime_ns",
+			 (int64_t)st->st_mtim.tv_sec * (int64_t)NSEC_PER_SEC + st->st_mtim.tv_nsec);
+	rc |= js_set_int(info, "mode", st->st_mode);
+	rc |= js_set_bytes(info, "fstype", ino->fstype);
+	return rc ? ckpt_fail_nomem(err) : 0;
+}
+
+int path_save(const struct rec_inode *ino, const char *path, json_t *o, struct ckpt_err **err)
+{
+	struct stat st;
+
+	if (stat(path, &st) < 0 || (st.st_mode ^ ino->mode) & S_IFMT)
+		st = (struct stat){
+			.st_dev = makedev(ino->dev_major, ino->dev_minor),
+			.st_ino = ino->ino,
+			.st_size = (off_t)ino->size,
+			.st_mtim = { (time_t)(ino->mtime_ns / NSEC_PER_SEC),
+				     (long)(ino->mtime_ns % NSEC_PER_SEC) },
+			.st_mode = ino->mode,
+		};
+	return path_save_stat(ino, path, &st, o, err);
+}
+
+/* ---- restoring ---- */
+
+int path_get(const json_t *o, char **ret, struct ckpt_err **err)
+{
+	_cleanup_free_ char *path = NULL;
+	int rc = js_bytes(o, "path", &path, err);
+
+	if (rc < 0)
+		return rc;
+	if (path[0] != '/' || strlen(path) >= PATH_MAX)
+		return ckpt_fail(err, EBADMSG, CKPT_E_IMAGE, "the path of a file is not absolute");
+	*ret = TAKE_PTR(path);
+	return 0;
+}
+
+static const char *type_name(uint32_t mode)
+{
+	return S_ISREG(mode)	? "a regular file"
+	       : S_ISDIR(mode)	? "a directory"
+	       : S_ISCHR(mode)	? "a character device"
+	       : S_ISBLK(mode)	? "a block device"
+	       : S_ISFIFO(mode) ? "a FIFO"
+				: "a file of its type";
+}
+
+/* File systems whose contents are made up at each reading: neither size nor time says anything. */
+static bool is_virtual(const char *fstype)
+{
+	static const char *const names[] = { "proc", "sysfs", "cgroup", "cgroup2" };
+
+	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
+		if (!strcmp(fstype, names[i]))
+			return true;
+	return false;
+}
+
+/* File systems that give a file another number when they are mounted again. */
+static bool has_stable_inodes(const char *fstype)
+{
+	return strcmp(fstype, "overlay") && strncmp(fstype, "fuse", 4) && strcmp(fstype, "9p") &&
+	       strcmp(fstype, "virtiofs");
+}
+
+static int fail_changed(const char *path, const char *what, struct ckpt_err **err)
+{
+	char safe[300];
+
+	return ckpt_fail(err, ESTALE, CKPT_E_FILE_CHANGED, "%s changed since the checkpoint: %s",
+			 safe_text(safe, sizeof(safe), path), what);
+}
+
+/* What a file was, from "info". */
+struct was {
+	uint64_t ino, size;
+	int64_t mtime_ns;
+	uint32_t mode;
+	const char *fstype;
+};
+
+static int was_parse(const json_t *o, struct was *w, struct ckpt_err **err)
+{
+	json_t *info;
+	int rc = js_obj(o, "info", &info, err);
+
+	w->fstype = "";
+	if (rc == 0)
+		rc = js_u64(info, "ino", &w->ino, err);
+	if (rc == 0)
+		rc = js_u64(info, "size", &w->size, err);
+	if (rc == 0)
+		rc = js_i64(info, "mtime_ns", &w->mtime_ns, err);
+	if (rc == 0)
+		rc = js_u32(info, "mode", &w->mode, err);
+	/* Only names that are plain text matter here. */
+	if (rc == 0 && json_is_string(json_object_get(info, "fstype")))
+		rc = js_str(info, "fstype", &w->fstype, err);
+	return rc;
+}
+
+static int compare(const struct was *w, const struct stat *st, const char *path,
+		   struct ckpt_err **err)
+{
+	uint64_t size = (uint64_t)st->st_size;
+	char what[128];
+
+	if (is_virtual(w->fstype))
+		return 0;
+	if (S_ISREG(w->mode) && size != w->size) {
+		snprintf(what, sizeof(what), "it is %s, %" PRIu64 " bytes instead of %" PRIu64,
+			 size < w->size ? "shorter" : "longer", size, w->size);
+		return fail_changed(path, what, err);
+	}
+	if (S_ISREG(w->mode) &&
+	    st->st_mtim.tv_sec * (int64_t)NSEC_PER_SEC + st->st_mtim.tv_nsec != w->mtime_ns)
+		return fail_changed(path, "it was written to", err);
+	if (st->st_ino != w->ino && has_stable_inodes(w->fstype))
+		return fail_changed(path, "it was replaced by another of this name", err);
+	return 0;
+}
+
+int path_need(const json_t *o, bool allow_changed, struct ckpt_err **err)
+{
+	_cleanup_free_ char *path = NULL;
+	char safe[300];
+	struct was w = { 0 };
+	struct stat st;
+	int rc = path_get(o, &path, err);
+
+	if (rc == 0)
+		rc = was_parse(o, &w, err);
+	if (rc < 0)
+		return rc;
+	safe_text(safe, sizeof(safe), path);
+	if (stat(path, &st) < 0) {
+		if (errno == ENOENT || errno == ENOTDIR)
+			return ckpt_fail(err, errno, CKPT_E_FILE_GONE, "%s is gone", safe);
+		return ckpt_fail_errno(err, errno, CKPT_E_FILE_GONE, "look at %s", safe);
+	}
+	if ((st.st_mode ^ w.mode) & S_IFMT)
+		return ckpt_fail(err, ESTALE, CKPT_E_FILE_GONE, "%s is no longer %s", safe,
+				 type_name(w.mode));
+	return allow_changed ? 0 : compare(&w, &st, path, err);
 }

@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 /*
- * Regular files: opened again by path. A file that was unlinked while open has no path: its contents are saved in the image,
- * up to a limit, and it is made again and unlinked again.
+ * Regular files: opened again by path. A file that was unlinked while open has none: its contents
+ * are saved in the image, up to a limit, and it is made again and unlinked again. Of several
+ * descriptions of one such inode the first object carries it, the others name that object
+ * ("inode_of").
  */
 #include "../safe.h"
 #include "../util.h"
@@ -11,319 +13,342 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
+#include <limits.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <sys/sysmacros.h>
 
-/* Files whose contents the kernel makes up at each reading: size and time say nothing. */
-static bool is_virtual(const struct rec_inode *ino)
+#define NSEC_PER_SEC 1000000000ULL
+/* The bit that O_TMPFILE adds to O_DIRECTORY: a file made with it shows it for ever (F_GETFL). */
+#define TMPFILE_BIT (O_TMPFILE & ~O_DIRECTORY)
+
+/* File systems of the kernel's own, whose files have no place to come back to, or a life of their
+ * own. */
+static bool is_internal(const struct rec_inode *ino)
 {
-	static const uint64_t magics[] = { MAGIC_PROC, MAGIC_SYSFS, MAGIC_DEBUGFS,
-					   MAGIC_TRACEFS, MAGIC_CGROUP, MAGIC_CGROUP2 };
+	static const char *const names[] = { "anon_inodefs", "mqueue",	"secretmem", "hugetlbfs",
+					     "pidfs",	     "nsfs",	"aio",	     "dmabuf",
+					     "tracefs",	     "debugfs", "securityfs" };
 
-	for (size_t i = 0; i < sizeof(magics) / sizeof(magics[0]); i++)
-		if (ino->sb_magic == magics[i])
+	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
+		if (!strcmp(ino->fstype, names[i]))
 			return true;
 	return false;
 }
 
-static bool match(const struct kind_file *f)
+/* Files that the kernel makes for itself on an internal tmpfs: "/memfd:name", "/SYSV00000000". */
+static bool is_kernels_tmpfs(const struct kind_file *f)
 {
-	const char *fs = f->inode->fstype;
+	const char *name = f->inode->dname;
 
-	/* Kernel-internal file systems have no place for a file to come back to. */
-	return S_ISREG(f->inode->mode) && f->path[0] == '/' && strcmp(fs, "mqueue") &&
-	       strcmp(fs, "secretmem") && strcmp(fs, "hugetlbfs") && strcmp(fs, "pidfs") &&
-	       strncmp(f->inode->dname, "memfd:", 6) && strncmp(f->inode->dname, "SYSV", 4) &&
-	       strncmp(f->path, "/[", 2);
+	if (!f->inode->unhashed || strcmp(f->inode->fstype, "tmpfs"))
+		return false;
+	return strncmp(f->path + 1, name, strlen(name)) == 0 &&
+	       (!strncmp(name, "memfd:", 6) || !strncmp(name, "SYSV", 4) || strchr(name, '/') ||
+		!strcmp(name, "drm mm object") || !strcmp(name, "i915"));
 }
 
-static int check_unlinked(const struct kind_dump *d, const struct kind_file *f,
-			  struct ckpt_err **err)
+static bool match(const struct kind_file *f)
 {
-	if (f->inode->nlink > 0)
-		return ckpt_fail(err, EOPNOTSUPP, CKPT_E_UNSUPPORTED,
-				 "its name was removed, but it has another name that is not known");
-	if (f->inode->size <= d->deleted_limit_bytes)
+	return S_ISREG(f->inode->mode) && f->path[0] == '/' && !is_internal(f->inode) &&
+	       !is_kernels_tmpfs(f);
+}
+
+/* ---- saving ---- */
+
+/* What a copy of it takes: a sparse file takes less than its size. */
+static uint64_t allocated(const struct stat *st)
+{
+	return (uint64_t)st->st_blocks * 512;
+}
+
+static int check_limit(const struct kind_dump *d, uint64_t bytes, struct ckpt_err **err)
+{
+	if (bytes <= d->deleted_limit_bytes)
 		return 0;
 	ckpt_fail(err, EFBIG, CKPT_E_UNSUPPORTED,
-		  "it was deleted, and its %" PRIu64 " bytes exceed the limit of %" PRIu64,
-		  (uint64_t)f->inode->size, d->deleted_limit_bytes);
-	ckpt_hint(err, "--deleted-limit=%" PRIu64 "M saves it with the image",
-		  (uint64_t)(f->inode->size >> 20) + 1);
+		  "it was deleted, and its %" PRIu64 " bytes exceed the limit of %" PRIu64, bytes,
+		  d->deleted_limit_bytes);
+	ckpt_hint(err, "--deleted-limit=%" PRIu64 "M saves it with the image", (bytes >> 20) + 1);
 	return -EFBIG;
 }
 
 static int check(const struct kind_dump *d, const struct kind_file *f, struct ckpt_err **err)
 {
+	_cleanup_free_ char *path = NULL;
 	struct stat st;
+	enum path_state state = path_state(f, &st, &path);
 
-	if (f->inode->unhashed)
-		return check_unlinked(d, f, err);
-	if (stat(f->path, &st) < 0)
-		return ckpt_fail_errno(err, EOPNOTSUPP, CKPT_E_UNSUPPORTED,
-				       "its path cannot be reached from here");
-	/* An overlay shows other numbers for the same file. */
-	if (st.st_ino != f->inode->ino && strcmp(f->inode->fstype, "overlay"))
-		return ckpt_fail(err, EOPNOTSUPP, CKPT_E_UNSUPPORTED,
-				 "its path now names another file");
-	return 0;
+	if (state == PATH_UNLINKED && !f->path_cut)
+		return check_limit(d, allocated(&st), err);
+	return path_check_state(f, state, err);
 }
 
-/* Another description of the same unlinked inode comes before this one: the contents are its. */
-static int inode_of(const struct kind_dump *d, const struct kind_file *f)
-{
-	for (size_t i = 0; i < d->snap->n_files; i++)
-		if (d->snap->files[i].rec->inode.inode_id == f->inode->inode_id)
-			return d->snap->files[i].rec->fd;
-	return -1;
-}
-
-static int save_contents(struct kind_dump *d, const struct kind_file *f, json_t *o,
+static int save_contents(struct kind_dump *d, const struct kind_file *f, uint32_t id, json_t *o,
 			 struct ckpt_err **err)
 {
 	_cleanup_close_ int from = -1, to = -1;
-	char name[40];
-	int rc = kind_get_fd(d->root_pidfd, f, &from, err);
+	char link[KIND_LINK_LEN], name[40];
+	int rc;
 
-	if (rc < 0)
-		return rc;
-	/* O_WRONLY or O_PATH descriptors cannot be read: a descriptor of our own can. */
-	snprintf(name, sizeof(name), "/proc/self/fd/%d", from);
-	int readable = open(name, O_RDONLY | O_CLOEXEC);
-
-	if (readable < 0)
+	/* A description of our own: the program's may not be readable, and its position is its own.
+	 */
+	from = open(kind_link(f, link), O_RDONLY | O_CLOEXEC);
+	if (from < 0)
 		return ckpt_fail_errno(err, errno, CKPT_E_SYS, "read the deleted file");
-	close(from);
-	from = readable;
-	d->deleted_bytes += f->inode->size;
-	if (d->deleted_bytes > d->deleted_limit_bytes)
-		return ckpt_fail(err, EFBIG, CKPT_E_UNSUPPORTED,
-				 "deleted files hold more than the limit of %" PRIu64 " bytes",
-				 d->deleted_limit_bytes);
-	snprintf(name, sizeof(name), "deleted-%lld",
-		 (long long)json_integer_value(json_object_get(o, "id")));
+	snprintf(name, sizeof(name), "deleted-%u", id);
+	if (json_object_set_new(o, "data", json_string(name)))
+		return ckpt_fail_nomem(err);
 	rc = image_data_open(d->w, name, &to, err);
 	if (rc == 0)
 		rc = copy_sparse(from, to, f->inode->size, err);
-	if (rc == 0)
-		rc = image_data_done(d->w, name, to, err);
-	if (rc == 0 && json_object_set_new(o, "data", json_string(name)))
-		rc = ckpt_fail_nomem(err);
-	return rc;
+	return rc < 0 ? rc : image_data_done(d->w, name, to, err);
+}
+
+static int save_unlinked(struct kind_dump *d, const struct kind_file *f, const struct stat *st,
+			 json_t *o, struct ckpt_err **err)
+{
+	uint32_t id = objects_id(d->os, f->inode->file_id);
+	uint32_t first = objects_by_inode(d->os, f->inode->inode_id);
+	int rc = js_set_bytes(o, "path", f->path);
+
+	rc |= js_set_bool(o, "deleted", true);
+	if (first != id)
+		return rc || js_set_int(o, "inode_of", first) ? ckpt_fail_nomem(err) : 0;
+	rc |= js_set_int(o, "mode", f->inode->mode & 07777);
+	rc |= js_set_int(o, "uid", f->inode->uid);
+	rc |= js_set_int(o, "gid", f->inode->gid);
+	rc |= js_set_int(o, "size", (int64_t)f->inode->size);
+	rc |= js_set_int(o, "mtime_ns", (int64_t)f->inode->mtime_ns);
+	if (rc)
+		return ckpt_fail_nomem(err);
+	if (!d->w)
+		return 0;
+	d->deleted_bytes += allocated(st);
+	rc = check_limit(d, d->deleted_bytes, err);
+	return rc < 0 ? rc : save_contents(d, f, id, o, err);
 }
 
 static int save(struct kind_dump *d, const struct kind_file *f, json_t *o, struct ckpt_err **err)
 {
-	int first, rc = path_save(f->inode, f->path, o, err);
+	_cleanup_free_ char *path = NULL;
+	struct stat st;
+	enum path_state state = path_state(f, &st, &path);
+	int rc;
 
-	if (rc < 0)
-		return rc;
-	if (is_virtual(f->inode) && js_set_bool(o, "virtual", true))
-		return ckpt_fail_nomem(err);
-	if (!f->inode->unhashed)
-		return 0;
-	first = inode_of(d, f);
-	rc = js_set_bool(o, "deleted", true);
-	rc |= js_set_int(o, "uid", f->inode->uid);
-	rc |= js_set_int(o, "gid", f->inode->gid);
-	rc |= js_set_int(o, "first_fd", first); /* which description has the contents */
-	if (rc)
-		return ckpt_fail_nomem(err);
-	if (!d->w || (first >= 0 && first != f->fd))
-		return 0;
-	return save_contents(d, f, o, err);
+	if (state == PATH_MOVED_ON)
+		return ckpt_fail(err, ESRCH, CKPT_E_GONE, "the process has closed it");
+	if (state == PATH_UNLINKED)
+		return save_unlinked(d, f, &st, o, err);
+	/* In the final comparison a name may be gone, or another's: that is for same() to say. */
+	rc = d->contents ? path_check_state(f, state, err) : 0;
+	if (rc == 0)
+		rc = path_save_stat(f->inode, path ? path : f->path, &st, o, err);
+	return rc;
+}
+
+/* ---- restoring ---- */
+
+/* What is needed to make an unlinked file again. */
+struct unlinked {
+	uint64_t size;
+	int64_t mtime_ns;
+	uint32_t mode, uid, gid;
+};
+
+static int unlinked_parse(const json_t *o, struct unlinked *u, struct ckpt_err **err)
+{
+	int rc = js_u64(o, "size", &u->size, err);
+
+	if (rc == 0)
+		rc = js_i64(o, "mtime_ns", &u->mtime_ns, err);
+	if (rc == 0)
+		rc = js_u32(o, "mode", &u->mode, err);
+	if (rc == 0)
+		rc = js_u32(o, "uid", &u->uid, err);
+	if (rc == 0)
+		rc = js_u32(o, "gid", &u->gid, err);
+	if (rc == 0 && (u->mode > 07777 || u->size > INT64_MAX))
+		rc = ckpt_fail(err, EBADMSG, CKPT_E_IMAGE,
+			       "a deleted file's size or mode is not sound");
+	return rc;
+}
+
+static bool is_unlinked(const json_t *o)
+{
+	return json_is_true(json_object_get(o, "deleted"));
 }
 
 static int need(const struct kind_restore *r, const json_t *o, struct ckpt_err **err)
 {
-	if (json_is_true(json_object_get(o, "deleted")))
-		return 0;
-	return path_need(o, r->allow_changed || json_is_true(json_object_get(o, "virtual")), err);
+	_cleanup_close_ int from = -1;
+	_cleanup_free_ char *path = NULL;
+	struct unlinked u;
+	int rc;
+
+	if (!is_unlinked(o))
+		return path_need(o, r->allow_changed, err);
+	rc = path_get(o, &path, err);
+	if (rc < 0 || json_object_get(o, "inode_of"))
+		return rc;
+	rc = unlinked_parse(o, &u, err);
+	return rc < 0 ? rc : kind_open_data(r, o, u.size, &from, err);
 }
 
-/* ---- opening ---- */
-
 /*
- * A file without a name, at the place where it had one. If the name is free the file gets it for a moment, so that
- * /proc shows the same "(deleted)" name.
+ * A file without a name in the directory of `path`, or the nearest one above it that is still
+ * there. Written in place: path becomes the directory's.
  */
-static int make_unlinked(const char *path, mode_t mode, struct ckpt_err **err)
+static int make_nameless(char *path, int flags)
 {
-	_cleanup_free_ char *dir = strdup(path);
-	int fd = open(path, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+	int fd = -1;
 
-	if (!dir)
-		return ckpt_fail_nomem(err);
-	if (fd >= 0) {
-		unlink(path);
-	} else {
-		*strrchr(dir, '/') = 0;
-		fd = open(dir[0] ? dir : "/", O_RDWR | O_TMPFILE | O_CLOEXEC, 0600);
-	}
-	if (fd < 0)
-		return ckpt_fail_errno(err, errno, CKPT_E_RESTORE, "make the deleted file %s again",
-				       path);
-	(void)!fchmod(fd, mode & 07777);
+	do {
+		char *slash = strrchr(path, '/');
+
+		slash[slash == path] = 0;
+		fd = open(path, (flags & ~O_NOFOLLOW) | O_TMPFILE, 0600);
+	} while (fd < 0 && (errno == ENOENT || errno == ENOTDIR) && path[1]);
 	return fd;
 }
 
-static int fill_unlinked(struct kind_restore *r, const json_t *o, int fd, struct ckpt_err **err)
+/*
+ * A new file, unlinked. If the old name is free the file gets it for a moment, so that /proc shows
+ * it as it was. *ret_fd: with the program's flags. The descriptor returned is for filling it, and
+ * must be closed: an executable cannot be run while somebody has it open for writing.
+ */
+static int make_unlinked(const char *path, int flags, int *ret_fd, struct ckpt_err **err)
 {
-	const json_t *info = json_object_get(o, "info");
-	_cleanup_close_ int from = -1;
-	const char *name = "";
-	uint64_t size = 0, mtime = 0;
-	uint32_t uid = 0, gid = 0;
-	int rc = js_str(o, "data", &name, err);
-
-	if (rc == 0)
-		rc = js_u64(info, "size", &size, err);
-	if (rc == 0)
-		rc = js_u64(info, "mtime_ns", &mtime, err);
-	if (rc == 0)
-		rc = js_u32(o, "uid", &uid, err);
-	if (rc == 0)
-		rc = js_u32(o, "gid", &gid, err);
-	if (rc == 0)
-		rc = image_file_open(r->im, true, name, &from, err);
-	if (rc == 0)
-		rc = copy_sparse(from, fd, size, err);
-	if (rc < 0)
-		return rc;
-	struct timespec times[2] = { { 0, UTIME_OMIT },
-				     { (time_t)(mtime / 1000000000u),
-				       (long)(mtime % 1000000000u) } };
-
-	if (fchown(fd, uid, gid) < 0 || futimens(fd, times) < 0)
-		return ckpt_fail_errno(err, errno, CKPT_E_RESTORE,
-				       "give a deleted file its owner and time");
-	return 0;
-}
-
-/* The object that has the contents of this one's inode. */
-static int first_object(const struct kind_restore *r, const json_t *o, size_t *ret,
-			struct ckpt_err **err)
-{
-	int32_t want = 0, has = 0;
-	int rc = js_i32(o, "first_fd", &want, err);
-
-	for (size_t i = 0; rc == 0 && i < json_array_size(r->objects); i++) {
-		const json_t *p = json_array_get(r->objects, i);
-
-		if (p == o)
-			break;
-		if (want >= 0 && json_object_get(p, "first_fd") &&
-		    js_i32(p, "first_fd", &has, NULL) == 0 && has == want &&
-		    json_object_get(p, "data")) {
-			*ret = i + 1;
-			return 1;
-		}
-	}
-	return rc;
-}
-
-static int reopen(int fd, int flags, struct ckpt_err **err)
-{
-	char link[40];
-	int again;
-
-	snprintf(link, sizeof(link), "/proc/self/fd/%d", fd);
-	again = open(link, flags & ~(O_NOFOLLOW | O_DIRECTORY));
-	return again < 0 ? ckpt_fail_errno(err, errno, CKPT_E_RESTORE, "open a deleted file again") :
-			   again;
-}
-
-static int open_deleted(struct kind_restore *r, const json_t *o, const char *path, int flags,
-			int *ret_fd, struct ckpt_err **err)
-{
+	_cleanup_free_ char *dir = strdup(path);
 	_cleanup_close_ int fd = -1;
-	uint32_t mode = 0;
-	size_t first = 0;
-	int rc = js_u32(o, "mode", &mode, err);
+	char safe[300];
+	int rc;
 
-	if (rc == 0)
-		rc = first_object(r, o, &first, err);
-	if (rc < 0)
-		return rc;
-	if (rc == 1) {
-		rc = reopen(r->fd[first], flags, err);
+	if (!dir)
+		return ckpt_fail_nomem(err);
+	if (flags & TMPFILE_BIT) {
+		*ret_fd = make_nameless(dir, flags & ~O_APPEND);
+		if (*ret_fd >= 0)
+			return kind_reopen(*ret_fd, O_WRONLY, "a deleted file", err);
 	} else {
-		fd = make_unlinked(path, (mode_t)mode, err);
+		fd = open(path, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+		if (fd >= 0 && unlink(path) < 0)
+			return ckpt_fail_errno(err, errno, CKPT_E_RESTORE, "remove %s",
+					       safe_text(safe, sizeof(safe), path));
 		if (fd < 0)
-			return fd;
-		rc = fill_unlinked(r, o, fd, err);
-		if (rc == 0)
-			rc = reopen(fd, flags, err);
+			fd = make_nameless(dir, O_RDWR | O_CLOEXEC);
 	}
+	if (fd < 0)
+		return ckpt_fail_errno(err, errno, CKPT_E_RESTORE, "make the deleted file %s again",
+				       safe_text(safe, sizeof(safe), path));
+	rc = kind_reopen(fd, flags, "a deleted file", err);
 	if (rc < 0)
 		return rc;
 	*ret_fd = rc;
+	return TAKE_FD(fd);
+}
+
+static int fill_unlinked(struct kind_restore *r, const json_t *o, const struct unlinked *u, int fd,
+			 struct ckpt_err **err)
+{
+	const struct timespec times[2] = { { 0, UTIME_OMIT },
+					   { u->mtime_ns / (int64_t)NSEC_PER_SEC,
+					     u->mtime_ns % (int64_t)NSEC_PER_SEC } };
+	_cleanup_close_ int from = -1;
+	int rc = kind_open_data(r, o, u->size, &from, err);
+
+	if (rc == 0)
+		rc = copy_sparse(from, fd, u->size, err);
+	if (rc < 0)
+		return rc;
+	/* The owner before the mode, as a change of it takes set-user-ID bits away. */
+	if (fchown(fd, u->uid, u->gid) < 0 || fchmod(fd, u->mode) < 0 || futimens(fd, times) < 0)
+		return ckpt_fail_errno(err, errno, CKPT_E_RESTORE,
+				       "give a deleted file its owner, mode and time");
 	return 0;
+}
+
+static int open_unlinked(struct kind_restore *r, const json_t *o, const char *path, int flags,
+			 int *ret_fd, struct ckpt_err **err)
+{
+	_cleanup_close_ int fill = -1, fd = -1;
+	struct unlinked u;
+	int rc;
+
+	if (json_object_get(o, "inode_of"))
+		return kind_open_other(r, o, flags & ~TMPFILE_BIT, ret_fd, err);
+	rc = unlinked_parse(o, &u, err);
+	if (rc < 0)
+		return rc;
+	fill = make_unlinked(path, flags, &fd, err);
+	if (fill < 0)
+		return fill;
+	rc = fill_unlinked(r, o, &u, fill, err);
+	if (rc == 0)
+		*ret_fd = TAKE_FD(fd);
+	return rc;
 }
 
 static int open_it(struct kind_restore *r, const json_t *o, int *ret_fd, struct ckpt_err **err)
 {
 	_cleanup_free_ char *path = NULL;
-	char safe[512];
+	char safe[300];
+	int64_t saved = 0;
 	int flags = 0, rc = kind_open_flags(o, &flags, err);
 
 	if (rc == 0)
-		rc = js_bytes(o, "path", &path, err);
-	if (rc == 0 && path[0] != '/')
-		rc = ckpt_fail(err, EINVAL, CKPT_E_IMAGE, "a file's path is not absolute");
+		rc = js_i64(o, "flags", &saved, err);
+	if (rc == 0)
+		rc = path_get(o, &path, err);
 	if (rc < 0)
 		return rc;
-	if (json_is_true(json_object_get(o, "deleted")))
-		return open_deleted(r, o, path, flags, ret_fd, err);
-	*ret_fd = open(path, flags);
+	if (is_unlinked(o))
+		return open_unlinked(r, o, path, flags | ((int)saved & TMPFILE_BIT), ret_fd, err);
+	*ret_fd = open(path, flags & ~O_DIRECTORY);
 	if (*ret_fd < 0)
 		return ckpt_fail_errno(err, errno, CKPT_E_FILE_GONE, "open %s",
 				       safe_text(safe, sizeof(safe), path));
 	return 0;
 }
 
-/*
- * "data" and "info" (inode number, size, time) differ by nature. A deleted file may have another path: when
- * someone made a new file of its old name.
- */
-static int same(const json_t *saved, const json_t *now, struct ckpt_err **err)
-{
-	bool deleted = json_is_true(json_object_get(saved, "deleted"));
-	const char *key;
-	json_t *v;
-
-	json_object_foreach((json_t *)(uintptr_t)saved, key, v)
-	{
-		if (!strcmp(key, "info") || !strcmp(key, "data") ||
-		    (deleted && !strcmp(key, "path")) || json_equal(v, json_object_get(now, key)))
-			continue;
-		_cleanup_free_ char *x = json_dumps(v, JSON_ENCODE_ANY);
-		_cleanup_free_ char *y = json_dumps(json_object_get(now, key), JSON_ENCODE_ANY);
-
-		return ckpt_fail(err, EIO, CKPT_E_DIFFERENT, "regular file: %s was %.80s, is %.80s",
-				 key, x ? x : "?", y ? y : "absent");
-	}
-	return 0;
-}
-
 static void describe(const struct kind_file *f, char *buf, size_t len)
 {
+	const char *what = f->inode->unhashed ? "deleted file" : "regular file";
 	char path[300];
 
 	safe_text(path, sizeof(path), f->path);
 	if (f->file)
-		snprintf(buf, len, "%s %s, at %" PRIu64 " of %" PRIu64 " bytes",
-			 f->inode->unhashed ? "deleted file" : "regular file", path,
+		snprintf(buf, len, "%s %s, at %" PRIu64 " of %" PRIu64 " bytes", what, path,
 			 (uint64_t)f->file->pos, (uint64_t)f->inode->size);
 	else
-		snprintf(buf, len, "%s %s, mapped", f->inode->unhashed ? "deleted file" : "file",
-			 path);
+		snprintf(buf, len, "%s %s, mapped", what, path);
+}
+
+/*
+ * "data" names a file in the image. "info" is never compared: with --allow-changed it may differ.
+ * The path of a deleted file is another when somebody has made a new file of its name.
+ */
+static int same(const json_t *saved, const json_t *now, struct ckpt_err **err)
+{
+	static const char *const named[] = { "path", NULL };
+	static const char *const unlinked[] = { "mode",	    "uid",	"gid", "size",
+						"mtime_ns", "inode_of", NULL };
+	const char *const *key = is_unlinked(saved) ? unlinked : named;
+
+	if (is_unlinked(saved) != is_unlinked(now))
+		return ckpt_fail(err, EIO, CKPT_E_DIFFERENT, "it is deleted only before or after");
+	for (; *key; key++) {
+		int rc = objects_same_member(saved, now, *key, err);
+
+		if (rc < 0)
+			return rc;
+	}
+	return 0;
 }
 
 const struct ckpt_kind kind_regular = {
 	.name = "regular",
+	.has_pos = true,
 	.match = match,
 	.check = check,
 	.save = save,

@@ -1,0 +1,226 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+/*
+ * Memory shared anonymously: mmap(MAP_SHARED | MAP_ANONYMOUS), or a shared map of /dev/zero. The
+ * kernel makes a file of its own for it, which has no name and no descriptor, and whose pages a
+ * fork does not copy: they are taken while the process stands still.
+ */
+#include "../util.h"
+#include "copy.h"
+#include "kinds.h"
+
+#include <ctype.h>
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <limits.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+
+/* The whole of a process's address space: no area is larger. */
+#define SHMEM_MAX_BYTES (1ULL << 47)
+
+static bool match(const struct kind_file *f)
+{
+	return S_ISREG(f->inode->mode) && f->inode->unhashed &&
+	       !strcmp(f->inode->fstype, "tmpfs") && !strcmp(f->path, "/dev/zero");
+}
+
+/* Opened through /proc it has a second description, which would come back as other memory. */
+static bool is_open_otherwise(const struct kind_dump *d, const struct kind_file *f)
+{
+	const struct rec_inode *me = f->inode;
+
+	for (size_t i = 0; i < d->snap->n_files; i++)
+		if (d->snap->files[i].rec->inode.inode_id == me->inode_id)
+			return true;
+	for (size_t i = 0; i < d->snap->n_vmas; i++) {
+		const struct rec_inode *ino = &d->snap->vmas[i].rec->inode;
+
+		if (d->snap->vmas[i].rec->has_file && ino->inode_id == me->inode_id &&
+		    ino->file_id != me->file_id)
+			return true;
+	}
+	return false;
+}
+
+/* Does a process map this memory? */
+static bool maps_it(const char *pid, const struct rec_inode *ino)
+{
+	char path[NAME_MAX + 16];
+	_cleanup_free_ char *line = NULL;
+	size_t size = 0;
+	bool found = false;
+	FILE *maps;
+
+	snprintf(path, sizeof(path), "/proc/%s/maps", pid);
+	maps = fopen(path, "re");
+	while (maps && !found && getline(&line, &size, maps) > 0) {
+		unsigned int dev[2];
+		uint64_t n;
+
+		found = strstr(line, "/dev/zero (deleted)") &&
+			sscanf(line, "%*s %*s %*s %x:%x %" SCNu64, &dev[0], &dev[1], &n) == 3 &&
+			dev[0] == ino->dev_major && dev[1] == ino->dev_minor && n == ino->ino;
+	}
+	if (maps)
+		fclose(maps);
+	return found;
+}
+
+/* A process outside that has the memory since a fork, 0 when there is none. */
+static pid_t find_sharer(const struct kind_dump *d, const struct kind_file *f)
+{
+	DIR *proc = opendir("/proc");
+	const struct dirent *e;
+	pid_t found = 0;
+
+	while (proc && !found && (e = readdir(proc))) {
+		pid_t pid = isdigit((unsigned char)e->d_name[0]) ? atoi(e->d_name) : 0;
+
+		if (pid > 0 && pid != f->tgid && !(d->has_pid && d->has_pid(d, pid)) &&
+		    maps_it(e->d_name, f->inode))
+			found = pid;
+	}
+	if (proc)
+		closedir(proc);
+	return found;
+}
+
+static int check(const struct kind_dump *d, const struct kind_file *f, struct ckpt_err **err)
+{
+	pid_t pid;
+
+	if (f->fd >= 0 || is_open_otherwise(d, f))
+		return ckpt_fail(err, EOPNOTSUPP, CKPT_E_UNSUPPORTED,
+				 "anonymous shared memory that was opened as a file");
+	pid = find_sharer(d, f);
+	if (!pid)
+		return 0;
+	ckpt_fail(err, EOPNOTSUPP, CKPT_E_UNSUPPORTED, "the memory is shared with process %d", pid);
+	ckpt_hint(err, "end that process, or let it unmap the memory, before the checkpoint");
+	return -EOPNOTSUPP;
+}
+
+static int save(struct kind_dump *d, const struct kind_file *f, json_t *o, struct ckpt_err **err)
+{
+	_cleanup_close_ int from = -1, to = -1;
+	char name[40];
+	int rc;
+
+	if (js_set_hex(o, "size", f->inode->size) || js_set_int(o, "mode", f->inode->mode))
+		return ckpt_fail_nomem(err);
+	if (!d->w)
+		return 0;
+	snprintf(name, sizeof(name), "shmem-%lld",
+		 (long long)json_integer_value(json_object_get(o, "id")));
+	rc = kind_get_fd(d->root_pidfd, f, &from, err);
+	if (rc == 0)
+		rc = image_data_open(d->w, name, &to, err);
+	if (rc == 0)
+		rc = copy_sparse(from, to, f->inode->size, err);
+	if (rc == 0)
+		rc = image_data_done(d->w, name, to, err);
+	if (rc == 0 && json_object_set_new(o, "data", json_string(name)))
+		rc = ckpt_fail_nomem(err);
+	return rc;
+}
+
+/* ---- restoring ---- */
+
+static int read_size(const json_t *o, uint64_t *ret, struct ckpt_err **err)
+{
+	int rc = js_u64(o, "size", ret, err);
+
+	if (rc == 0 && (*ret == 0 || *ret % 4096 || *ret > SHMEM_MAX_BYTES))
+		rc = ckpt_fail(err, EINVAL, CKPT_E_IMAGE,
+			       "shared memory cannot have %" PRIu64 " bytes", *ret);
+	return rc;
+}
+
+static int open_contents(const struct kind_restore *r, const json_t *o, uint64_t size, int *ret_fd,
+			 struct ckpt_err **err)
+{
+	const char *name = "";
+	struct stat st;
+	int rc = js_str(o, "data", &name, err);
+
+	if (rc == 0)
+		rc = image_file_open(r->im, true, name, ret_fd, err);
+	if (rc < 0)
+		return rc;
+	if (fstat(*ret_fd, &st) < 0)
+		return ckpt_fail_errno(err, errno, CKPT_E_SYS, "look at data/%s", name);
+	if ((uint64_t)st.st_size != size)
+		return ckpt_fail(err, EINVAL, CKPT_E_IMAGE,
+				 "data/%s has %" PRIu64 " bytes, not the %" PRIu64
+				 " of the shared memory",
+				 name, (uint64_t)st.st_size, size);
+	return 0;
+}
+
+static int need(const struct kind_restore *r, const json_t *o, struct ckpt_err **err)
+{
+	_cleanup_close_ int from = -1;
+	uint64_t size = 0;
+	int rc = read_size(o, &size, err);
+
+	return rc < 0 ? rc : open_contents(r, o, size, &from, err);
+}
+
+/* Only a map makes such memory; /proc lends a descriptor of it, which outlives the map. */
+static int make(uint64_t size, int *ret_fd, struct ckpt_err **err)
+{
+	void *mem = mmap(NULL, size, PROT_READ | PROT_WRITE,
+			 MAP_SHARED | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	char path[80];
+
+	if (mem == MAP_FAILED)
+		return ckpt_fail_errno(err, errno, CKPT_E_RESTORE,
+				       "make %" PRIu64 " bytes of shared memory", size);
+	snprintf(path, sizeof(path), "/proc/self/map_files/%" PRIxPTR "-%" PRIxPTR, (uintptr_t)mem,
+		 (uintptr_t)mem + size);
+	*ret_fd = open(path, O_RDWR | O_CLOEXEC);
+	if (*ret_fd < 0)
+		ckpt_fail_errno(err, errno, CKPT_E_RESTORE, "open shared memory");
+	munmap(mem, size);
+	return *ret_fd < 0 ? -EIO : 0;
+}
+
+static int open_it(struct kind_restore *r, const json_t *o, int *ret_fd, struct ckpt_err **err)
+{
+	_cleanup_close_ int from = -1, to = -1;
+	uint64_t size = 0;
+	int rc = read_size(o, &size, err);
+
+	if (rc == 0)
+		rc = open_contents(r, o, size, &from, err);
+	if (rc == 0)
+		rc = make(size, &to, err);
+	if (rc == 0)
+		rc = copy_sparse(from, to, size, err);
+	if (rc == 0)
+		*ret_fd = TAKE_FD(to);
+	return rc;
+}
+
+static void describe(const struct kind_file *f, char *buf, size_t len)
+{
+	snprintf(buf, len, "anonymous shared memory, %" PRIu64 " bytes", (uint64_t)f->inode->size);
+}
+
+/* The kernel's own file has no O_LARGEFILE, one opened through /proc has. */
+static const char *const volatile_members[] = { "data", "flags", NULL };
+
+const struct ckpt_kind kind_shmem = {
+	.name = "shmem",
+	.match = match,
+	.check = check,
+	.save = save,
+	.need = need,
+	.open = open_it,
+	.volatile_members = volatile_members,
+	.describe = describe,
+};

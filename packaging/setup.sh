@@ -1,0 +1,55 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+# Shared by ./demo and ./run-tests: install packages, build. To be sourced from the top of the tree.
+
+setup_start=$SECONDS
+
+# step TEXT: say what is being done and how far we are.
+step() {
+    printf '\n== [%3ds] %s\n' $((SECONDS - setup_start)) "$1"
+}
+
+packages_build="gcc libc6-dev make cmake pkg-config clang llvm bpftool libbpf-dev libelf-dev zlib1g-dev
+    libjansson-dev libzstd-dev libxxhash-dev"
+packages_tests="libcmocka-dev bats jq gdb strace elfutils xxhash python3 perl gawk xz-utils sqlite3
+    coreutils util-linux procps man-db groff libcap2-bin e2fsprogs"
+packages_demo="python3"
+
+# install_packages SET...: those of the named sets that are missing.
+install_packages() {
+    local set p missing=()
+    for set in "$@"; do
+        local list="packages_$set"
+        for p in ${!list}; do
+            dpkg-query -W -f '${Status}' "$p" 2>/dev/null | grep -q 'ok installed' || missing+=("$p")
+        done
+    done
+    if [ ${#missing[@]} = 0 ]; then
+        echo "nothing is missing"
+        return 0
+    fi
+    if [ "$(id -u)" != 0 ]; then
+        echo "these Debian packages are missing: ${missing[*]}; run as root, or install them" >&2
+        return 1
+    fi
+    echo "installing: ${missing[*]}"
+    export DEBIAN_FRONTEND=noninteractive
+    apt-get update -q >/dev/null && apt-get install -y -q --no-install-recommends "${missing[@]}" >/dev/null
+}
+
+# build_tree DIR [CMAKE OPTION...]
+build_tree() {
+    local dir=$1
+    shift
+    cmake -S . -B "$dir" "$@" >"$dir.log" 2>&1 || { mkdir -p "$dir"; cat "$dir.log" >&2; return 1; }
+    cmake --build "$dir" -j "$(nproc)" >>"$dir.log" 2>&1 || { tail -40 "$dir.log" >&2; return 1; }
+    echo "built in $dir"
+}
+
+# bats_counted FILE...: bats, with a closing line that counts.
+bats_counted() {
+    local out
+    out=$(bats --tap "$@" 2>&1)
+    echo "$out"
+    echo "$(grep -c '^ok' <<<"$out") passed, $(grep -c '^not ok' <<<"$out") failed"
+    ! grep -q '^not ok' <<<"$out" && grep -q '^ok' <<<"$out"
+}
