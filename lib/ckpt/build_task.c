@@ -165,7 +165,9 @@ static pid_t clone_detached(pid_t vpid, const struct child_args *c, int report_f
 static int pid_error(const struct build *b, int rc, struct ckpt_err **err)
 {
 	if (rc == -EEXIST)
-		return ckpt_fail(err, EEXIST, CKPT_E_PID_TAKEN, "pid %d is in use", b->vpid);
+		return ckpt_fail(err, EEXIST, CKPT_E_PID_TAKEN,
+				 "pid %d is in use, if only as the id of a session or process group",
+				 b->vpid);
 	if (rc == -EPERM) {
 		ckpt_fail(err, EPERM, CKPT_E_PRIVILEGE, "choose the pid of a new process");
 		ckpt_hint(err, "run as root, or with CAP_CHECKPOINT_RESTORE");

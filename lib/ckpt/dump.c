@@ -169,15 +169,17 @@ static int look(struct dump *d, struct ckpt_err **err)
 static int same_process(struct dump *d, struct ckpt_err **err)
 {
 	const struct rec_task *t = snapshot_task(d->snap, d->pid);
-	size_t first, n;
+	size_t first, n, alive = 0;
 
 	if (!t || t->start_boottime_ns != d->start_boottime_ns)
 		return ckpt_fail(err, ESRCH, CKPT_E_GONE, "process %d ended", d->pid);
 	snapshot_tasks_of(d->snap, d->pid, &first, &n);
-	if (n != d->freeze.n)
+	for (size_t i = first; i < first + n; i++)
+		alive += !task_is_exiting(d->snap->tasks[i]);
+	if (alive != d->freeze.n)
 		return ckpt_fail(err, EAGAIN, CKPT_E_CHANGING,
 				 "%zu threads are frozen, but process %d has %zu", d->freeze.n,
-				 d->pid, n);
+				 d->pid, alive);
 	return 0;
 }
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 /* Freezing a process. See freeze.h. */
 #include "freeze.h"
+#include "look.h"
 #include "trace.h"
 #include "util.h"
 
@@ -51,7 +52,7 @@ static int seize_new(struct freeze *f, const struct snapshot *s, struct ckpt_err
 		struct freeze before = { .thread = f->thread, .n = known };
 		int rc;
 
-		if (t->exit_state != 0 || is_frozen(&before, t->tid))
+		if (task_is_exiting(t) || is_frozen(&before, t->tid))
 			continue;
 		rc = trace_seize(t->tid, PTRACE_O_TRACESYSGOOD);
 		if (rc == -ESRCH)

@@ -14,6 +14,12 @@
 #include <unistd.h>
 
 #define PF_KTHREAD 0x00200000u
+#define PF_EXITING 0x00000004u
+
+bool task_is_exiting(const struct rec_task *t)
+{
+	return t->pf_flags & PF_EXITING || t->exit_state;
+}
 
 int look_snapshot(struct loader *l, pid_t pid, struct snapshot **ret, struct ckpt_err **err)
 {
@@ -258,7 +264,8 @@ int look_resources(struct loader *l, const struct snapshot *s, pid_t pid,
 			       me);
 	snapshot_tasks_of(s, pid, &first, &n);
 	for (size_t i = first; rc == 0 && i < first + n; i++)
-		rc = judge_thread(&j, s->tasks[first], s->tasks[i], err);
+		if (i == first || !task_is_exiting(s->tasks[i]))
+			rc = judge_thread(&j, s->tasks[first], s->tasks[i], err);
 	if (rc == 0)
 		rc = judge_process(&j, s, err);
 	if (rc == 0)

@@ -20,6 +20,9 @@ int look_resources(struct loader *l, const struct snapshot *s, pid_t pid,
 /* The first "no" of the findings as an error (and how many more there are), or 0. */
 int look_verdict(const struct ckpt_findings *f, pid_t pid, struct ckpt_err **err);
 
+/* Is the thread on its way out? It has given up its descriptors, and will run no more of the program. */
+bool task_is_exiting(const struct rec_task *t);
+
 /* Take the snapshot of a process that may be gone, or never have been. */
 int look_snapshot(struct loader *l, pid_t pid, struct snapshot **ret, struct ckpt_err **err);
 

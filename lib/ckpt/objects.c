@@ -6,6 +6,7 @@
  */
 #include "areas.h"
 #include "kind.h"
+#include "locks.h"
 #include "safe.h"
 #include "util.h"
 
@@ -214,6 +215,25 @@ static int check_all(const struct objects *os, const struct kind_dump *d, struct
 	return rc;
 }
 
+/* Locks belong to descriptors and processes, and are restored with the latter. */
+static int check_locks(const struct snapshot *s, struct ckpt_findings *f, struct ckpt_err **err)
+{
+	int rc = 0;
+
+	for (size_t i = 0; rc == 0 && i < s->n_processes; i++) {
+		struct ckpt_err *why = NULL;
+		char subject[32];
+
+		if (locks_check(s, s->processes[i]->tgid, &why) == 0)
+			continue;
+		snprintf(subject, sizeof(subject), "process %d", s->processes[i]->tgid);
+		rc = findings_add(f, CKPT_NO, subject, "file locks", ckpt_err_text(why),
+				  ckpt_err_hint(why), err);
+		ckpt_err_free(why);
+	}
+	return rc;
+}
+
 int objects_check(const struct objects *os, const struct kind_dump *d, struct ckpt_findings *f,
 		  struct ckpt_err **err)
 {
@@ -225,6 +245,8 @@ int objects_check(const struct objects *os, const struct kind_dump *d, struct ck
 		return ckpt_fail_nomem(err);
 	with_objects.os = os;
 	rc = check_all(os, &with_objects, v, f, err);
+	if (rc == 0)
+		rc = check_locks(d->snap, f, err);
 	for (size_t i = 0; i < os->n; i++)
 		ckpt_err_free(v[i].why);
 	free(v);
@@ -578,16 +600,35 @@ static int members_same(const struct ckpt_kind *k, const json_t *of, const json_
 	/* The cast: jansson's iterators take no const objects. */
 	json_object_foreach((json_t *)(uintptr_t)of, key, v) {
 		if (rc == 0 && strcmp(key, "info") && strcmp(key, "foreign_owner") &&
-		    !is_volatile(k, key))
+		    strcmp(key, "flags") && !is_volatile(k, key))
 			rc = objects_same_member(a, b, key, err);
 	}
+	return rc;
+}
+
+/*
+ * O_LARGEFILE (0 in the headers of a 64-bit libc) says only by which call a description was made,
+ * and cannot be set: a terminal from posix_openpt(3) lacks it, opened again it has it.
+ */
+#define KERNEL_O_LARGEFILE 0100000
+
+static int flags_same(const json_t *a, const json_t *b, struct ckpt_err **err)
+{
+	int64_t was = 0, is = 0;
+	int rc = js_i64(a, "flags", &was, err);
+
+	if (rc == 0)
+		rc = js_i64(b, "flags", &is, err);
+	if (rc == 0 && (was ^ is) & ~(int64_t)KERNEL_O_LARGEFILE)
+		rc = ckpt_fail(err, EIO, CKPT_E_DIFFERENT, "its flags were %#llo, are %#llo",
+			       (unsigned long long)was, (unsigned long long)is);
 	return rc;
 }
 
 static int row_same(const struct ckpt_kind *k, size_t i, const json_t *a, const json_t *b,
 		    struct ckpt_err **err)
 {
-	static const char *const common[] = { "id", "kind", "flags", "pos", "owner" };
+	static const char *const common[] = { "id", "kind", "pos", "owner" };
 	char path[200] = "";
 	_cleanup_free_ char *bytes = NULL;
 	int rc = 0;
@@ -595,6 +636,8 @@ static int row_same(const struct ckpt_kind *k, size_t i, const json_t *a, const 
 	for (size_t c = 0; rc == 0 && c < sizeof(common) / sizeof(common[0]); c++)
 		if (!is_volatile(k, common[c]))
 			rc = objects_same_member(a, b, common[c], err);
+	if (rc == 0 && !is_volatile(k, "flags"))
+		rc = flags_same(a, b, err);
 	if (rc == 0 && k->same)
 		rc = k->same(a, b, err);
 	else if (rc == 0)

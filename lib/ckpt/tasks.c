@@ -3,6 +3,7 @@
 #include "tasks.h"
 #include "areas.h"
 #include "locks.h"
+#include "look.h"
 #include "util.h"
 
 #include <stdio.h>
@@ -292,8 +293,11 @@ static int threads_save(const struct snapshot *s, pid_t tgid, const struct taken
 	snapshot_tasks_of(s, tgid, &first, &n);
 	for (size_t i = first; i < first + n; i++) {
 		const struct taken_thread *tt = taken_thread(taken, s->tasks[i]->tid);
-		json_t *row = json_object();
+		json_t *row;
 
+		if (!tt && task_is_exiting(s->tasks[i]))
+			continue;
+		row = json_object();
 		if (json_array_append_new(a, row))
 			return ckpt_fail_nomem(err);
 		if (!tt)

@@ -51,7 +51,9 @@ static int isolate(pid_t pid, uint64_t gadget)
 {
 	/* The new table is made empty, not copied and then emptied: nothing is flushed or released. */
 	const uint64_t close_all[6] = { 0, ~0U, CLOSE_RANGE_UNSHARE };
-	const uint64_t own_group[6] = { 0, 0 };
+	/* A session of its own: out of reach of the group's signals, and once it has ended and waits to be reaped, no
+	 * user of the program's pid as a session's or group's id. */
+	const uint64_t no_args[6] = { 0 };
 	long ret = 0;
 	int rc = set_options(pid, PTRACE_O_TRACESYSGOOD | PTRACE_O_EXITKILL);
 
@@ -60,7 +62,7 @@ static int isolate(pid_t pid, uint64_t gadget)
 	if (rc == 0 && ret < 0)
 		rc = (int)ret;
 	if (rc == 0)
-		rc = remote_call(pid, gadget, SYS_setpgid, own_group, &ret, NULL);
+		rc = remote_call(pid, gadget, SYS_setsid, no_args, &ret, NULL);
 	return rc < 0 ? rc : ret < 0 ? (int)ret : 0;
 }
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
  * The twin: a copy-on-write copy of a frozen process, made by a few remote calls. It runs nothing, holds no
- * descriptor, is in a process group of its own and is nobody's child that the program could wait for; its
+ * descriptor, is in a session of its own and is nobody's child that the program could wait for; its
  * memory is read from outside while the program runs on.
  */
 #ifndef CKPT_TWIN_H

@@ -1,539 +1,746 @@
-// SPDX-License-Identifier: LGPL-2.1-or-later
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Kinds of open files, and file locks: a child makes real ones, a real snapshot is taken, and what
- * comes back out of an image is compared. Needs root.
+ * Kinds of open files: the files of a real child process are looked at, saved into an image, the
+ * child is ended, and the image's objects are opened in this very process, where the descriptors
+ * can be asked.
  */
+#include <errno.h>
+#include <fcntl.h>
 #include <setjmp.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
-
-#include <cmocka.h>
-
-#include <errno.h>
-#include <fcntl.h>
-#include <sched.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/file.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <cmocka.h>
+
 #include "kind.h"
-#include "kinds/kinds.h"
-#include "locks.h"
-#include "util.h"
+#include "safe.h"
 
-#define PAGE ((size_t)4096)
+#define LIMIT (1U << 20)
 
-/* What a child tells its parent. */
-struct told {
-	int ready;
-	int fd[16];
-	pid_t pid;
-};
+static struct loader *loader;
+static char dir[64]; /* of all files of a test; removed with all in it */
 
-struct child {
-	pid_t pid;
-	struct told *told;
-	struct loader *loader; /* opened after the fork: its maps would be the child's, too */
-	struct snapshot *snap;
-	struct objects os;
-	struct kind_dump kd;
-};
+static const char *in_dir(const char *name)
+{
+	static char path[4][160];
+	static unsigned int at;
 
-static char dir[] = "/tmp/test_kinds.XXXXXX";
-static unsigned char text[8192];
+	at = (at + 1) % 4;
+	snprintf(path[at], sizeof(path[at]), "%s/%s", dir, name);
+	return path[at];
+}
 
-#define NEED(good) ((good) ? (void)0 : need_failed(__LINE__))
+static int setup(void **state)
+{
+	(void)state;
+	strcpy(dir, "/tmp/test_kinds.XXXXXX");
+	return mkdtemp(dir) ? 0 : -1;
+}
 
-static void need_failed(int line)
+static int teardown(void **state)
+{
+	char cmd[96];
+
+	(void)state;
+	snprintf(cmd, sizeof(cmd), "rm -rf %s", dir);
+	return system(cmd);
+}
+
+/* ---- a child that holds something ---- */
+
+typedef void make_fn(void);
+
+static void child_die(int line)
 {
 	fprintf(stderr, "child: line %d: %s\n", line, strerror(errno));
 	_exit(99);
 }
 
-/* The child has no descriptor but what `make` opens, and /dev/null. */
-static void child_start(struct child *c, void (*make)(struct told *))
+#define NEED(cond) ((cond) ? (void)0 : child_die(__LINE__))
+
+static pid_t child_start(make_fn *make)
 {
-	struct loader_why why = { 0 };
-
-	memset(c, 0, sizeof(*c));
-	c->told = mmap(NULL, sizeof(*c->told), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS,
-		       -1, 0);
-	assert_ptr_not_equal(c->told, MAP_FAILED);
-	c->pid = fork();
-	assert_true(c->pid >= 0);
-	if (c->pid == 0) {
-		int null = open("/dev/null", O_RDWR);
-
-		prctl(PR_SET_PDEATHSIG, SIGKILL);
-		NEED(dup2(null, 0) == 0 && dup2(null, 1) == 1);
-		NEED(close_range(3, ~0U, 0) == 0 && chdir(dir) == 0);
-		make(c->told);
-		NEED(dup2(0, 2) == 2);
-		__atomic_store_n(&c->told->ready, 1, __ATOMIC_RELEASE);
-		for (;;)
-			pause();
-	}
-	while (!__atomic_load_n(&c->told->ready, __ATOMIC_ACQUIRE)) {
-		assert_int_equal(waitpid(c->pid, NULL, WNOHANG), 0);
-		sched_yield();
-	}
-	if (loader_open(&c->loader, &why) < 0)
-		fail_msg("%s (%s)", why.what, why.remedy);
-	if (snapshot_take(c->loader, &c->pid, 1, SNAPSHOT_ALL, &c->snap, &why) < 0)
-		fail_msg("%s (%s)", why.what, why.remedy);
-	assert_int_equal(objects_collect(&c->os, c->snap, NULL), 0);
-	c->kd = (struct kind_dump){ .snap = c->snap,
-				    .os = &c->os,
-				    .root = c->pid,
-				    .root_pidfd = (int)syscall(SYS_pidfd_open, c->pid, 0) };
-	assert_true(c->kd.root_pidfd >= 0);
-}
-
-static void child_end(struct child *c)
-{
-	kill(c->pid, SIGKILL);
-	assert_int_equal(waitpid(c->pid, NULL, __WALL), c->pid);
-	close(c->kd.root_pidfd);
-	objects_done(&c->os);
-	snapshot_free(c->snap);
-	loader_close(c->loader);
-	munmap(c->told, sizeof(*c->told));
-}
-
-static const struct object_row *object_of(const struct child *c, int fd)
-{
-	for (size_t i = 0; i < c->snap->n_files; i++)
-		if (c->snap->files[i].rec->fd == fd)
-			return &c->os.row[objects_id(&c->os, c->snap->files[i].rec->inode.file_id) -
-					  1];
-	fail_msg("no descriptor %d in the snapshot", fd);
-	return NULL;
-}
-
-/* Why a descriptor is refused; "" when it is not. Valid until the next call. */
-static const char *refusal(const struct child *c, int fd)
-{
-	static char buf[400];
-	const struct object_row *r = object_of(c, fd);
-	struct ckpt_err *err = NULL;
-
-	buf[0] = 0;
-	if (r->kind->check(&c->kd, &r->f, &err) < 0)
-		snprintf(buf, sizeof(buf), "%s", ckpt_err_text(err));
-	ckpt_err_free(err);
-	return buf;
-}
-
-/* ---- through an image and back ---- */
-
-enum { ODD_RD, ODD_WR, PACKET_RD, FULL_RD, FULL_WR, BOTH, DEAD_WR, FIFO_RD, FIFO_WR, N_ENDS };
-
-static void make_ends(struct told *t)
-{
-	unsigned char *mem =
-		mmap(NULL, 3 * PAGE, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-	char buf[PAGE], link[40];
-	int p[2];
-
-	NEED(mem != MAP_FAILED);
-	memcpy(mem, "first", 5);
-	memcpy(mem + 2 * PAGE, text, PAGE);
-	/* Not at a page's start. */
-	NEED(pipe(p) == 0 && write(p[1], text, 5000) == 5000 && read(p[0], buf, 1111) == 1111);
-	t->fd[ODD_RD] = p[0];
-	t->fd[ODD_WR] = p[1];
-	/* Packets whose writer, and so its O_DIRECT, is gone; one byte is one too. */
-	NEED(pipe2(p, O_DIRECT) == 0 && write(p[1], text, 10) == 10 && write(p[1], "x", 1) == 1 &&
-	     write(p[1], text, 4096) == 4096 && close(p[1]) == 0);
-	t->fd[PACKET_RD] = p[0];
-	NEED(pipe2(p, O_NONBLOCK) == 0 && fcntl(p[1], F_SETPIPE_SZ, 8192) == 8192 &&
-	     write(p[1], text, 8192) == 8192);
-	t->fd[FULL_RD] = p[0];
-	t->fd[FULL_WR] = p[1];
-	snprintf(link, sizeof(link), "/proc/self/fd/%d", p[0]);
-	t->fd[BOTH] = open(link, O_RDWR);
-	NEED(t->fd[BOTH] >= 0);
-	NEED(pipe(p) == 0 && write(p[1], "never", 5) == 5 && close(p[0]) == 0);
-	t->fd[DEAD_WR] = p[1];
-	NEED(mkfifo("fifo", 0600) == 0);
-	t->fd[FIFO_RD] = open("fifo", O_RDONLY | O_NONBLOCK);
-	t->fd[FIFO_WR] = open("fifo", O_WRONLY);
-	NEED(t->fd[FIFO_WR] >= 0 && write(t->fd[FIFO_WR], text, 100) == 100);
-}
-
-static void save_and_open(struct child *c, struct image *im, struct kind_restore *kr)
-{
-	struct image_writer w = IMAGE_WRITER_INIT;
-	json_t *manifest = json_object(), *rows = NULL;
-	struct ckpt_err *err = NULL;
-	char path[64];
-	int rc;
-
-	snprintf(path, sizeof(path), "%s/image", dir);
-	c->kd.w = &w;
-	rc = image_create(&w, path, 0, 0, &err);
-	if (rc == 0)
-		rc = objects_save(&c->os, &c->kd, true, &rows, &err);
-	json_object_set_new(manifest, "objects", rows);
-	if (rc == 0)
-		rc = image_seal(&w, manifest, &err);
-	image_writer_done(&w);
-	json_decref(manifest);
-	if (rc == 0)
-		rc = image_open(im, path, &err);
-	kr->im = im;
-	kr->objects = json_object_get(im->manifest, "objects");
-	if (rc == 0)
-		rc = objects_need(kr, &err);
-	/* A FIFO that is still in use would be mixed up. */
-	kill(c->pid, SIGKILL);
-	if (rc == 0) {
-		siginfo_t info;
-
-		assert_int_equal(waitid(P_PID, (id_t)c->pid, &info, WEXITED | WNOWAIT), 0);
-		rc = objects_open(kr, &err);
-	}
-	if (rc < 0)
-		fail_msg("%s", ckpt_err_text(err));
-}
-
-static void assert_reads(int fd, const void *data, size_t len)
-{
-	unsigned char buf[2 * sizeof(text)];
-
-	assert_int_equal(read(fd, buf, sizeof(buf)), len);
-	assert_memory_equal(buf, data, len);
-}
-
-static int restored(const struct child *c, const struct kind_restore *kr, int which)
-{
-	return kr->fd[object_of(c, c->told->fd[which])->id];
-}
-
-static void test_kinds__round_trip(void **state)
-{
-	struct kind_restore kr = { 0 };
-	struct image im = IMAGE_INIT;
-	unsigned char page[PAGE];
-	struct child c;
-	int fd, n_shmem = 0;
-
-	(void)state;
-	child_start(&c, make_ends);
-	for (int i = 0; i < N_ENDS; i++)
-		assert_string_equal(refusal(&c, c.told->fd[i]), "");
-	save_and_open(&c, &im, &kr);
-
-	assert_reads(restored(&c, &kr, ODD_RD), text + 1111, 5000 - 1111);
-	assert_int_equal(write(restored(&c, &kr, ODD_WR), "more", 4), 4);
-	assert_reads(restored(&c, &kr, ODD_RD), "more", 4);
-	assert_int_equal(fcntl(restored(&c, &kr, ODD_RD), F_GETFL), O_RDONLY);
-
-	fd = restored(&c, &kr, PACKET_RD);
-	assert_reads(fd, text, 10);
-	assert_reads(fd, "x", 1);
-	assert_reads(fd, text, 4096);
-	assert_int_equal(read(fd, page, 1), 0);
-
-	fd = restored(&c, &kr, FULL_WR);
-	assert_int_equal(fcntl(fd, F_GETPIPE_SZ), 8192);
-	assert_int_equal(fcntl(fd, F_GETFL), O_WRONLY | O_NONBLOCK);
-	assert_true(write(fd, "x", 1) < 0 && errno == EAGAIN);
-	assert_reads(restored(&c, &kr, BOTH), text, 8192);
-	assert_int_equal(write(restored(&c, &kr, BOTH), "back", 4), 4);
-	assert_reads(restored(&c, &kr, FULL_RD), "back", 4);
-
-	signal(SIGPIPE, SIG_IGN);
-	assert_true(write(restored(&c, &kr, DEAD_WR), "x", 1) < 0 && errno == EPIPE);
-
-	assert_reads(restored(&c, &kr, FIFO_RD), text, 100);
-	assert_true(read(restored(&c, &kr, FIFO_RD), page, 1) < 0 && errno == EAGAIN);
-	assert_int_equal(fcntl(restored(&c, &kr, FIFO_WR), F_GETFL) & (O_ACCMODE | O_NONBLOCK),
-			 O_WRONLY);
-
-	for (size_t i = 0; i < c.os.n; i++) {
-		const struct object_row *r = &c.os.row[i];
-
-		if (r->kind != &kind_shmem || r->f.inode->size != 3 * PAGE)
-			continue;
-		n_shmem++;
-		fd = kr.fd[r->id];
-		assert_int_equal(pread(fd, page, PAGE, 0), PAGE);
-		assert_memory_equal(page, "first", 6);
-		assert_int_equal(pread(fd, page, PAGE, 2 * PAGE), PAGE);
-		assert_memory_equal(page, text, PAGE);
-		/* The page that nobody touched takes no memory. */
-		assert_int_equal(lseek(fd, PAGE, SEEK_DATA), 2 * PAGE);
-	}
-	assert_int_equal(n_shmem, 1);
-	objects_close(&kr);
-	image_done(&im);
-	child_end(&c);
-}
-
-/* ---- what is refused ---- */
-
-static void make_shared_pipe(struct told *t)
-{
-	int mine[2], shared[2];
+	int ready[2];
+	char byte;
 	pid_t pid;
 
-	NEED(pipe(mine) == 0 && pipe(shared) == 0);
-	t->fd[0] = shared[0];
-	t->fd[1] = shared[1];
+	assert_int_equal(pipe2(ready, O_CLOEXEC), 0);
 	pid = fork();
-	NEED(pid >= 0);
+	assert_true(pid >= 0);
 	if (pid == 0) {
+		int fd = fcntl(ready[1], F_DUPFD_CLOEXEC, 600);
+
 		prctl(PR_SET_PDEATHSIG, SIGKILL);
-		close(mine[0]);
-		close(mine[1]);
-		__atomic_store_n(&t->pid, getpid(), __ATOMIC_RELEASE);
+		/* Nothing of this process's but the way to say so. */
+		syscall(SYS_close_range, 3, 599, 0);
+		for (int i = 0; i < 3; i++) {
+			close(i);
+			NEED(open("/dev/null", O_RDWR) == i);
+		}
+		make();
+		NEED(write(fd, "r", 1) == 1);
+		close(fd);
+		raise(SIGSTOP);
 		for (;;)
 			pause();
 	}
-	while (!__atomic_load_n(&t->pid, __ATOMIC_ACQUIRE))
-		sched_yield();
-	t->fd[2] = mine[0];
+	close(ready[1]);
+	assert_int_equal(read(ready[0], &byte, 1), 1);
+	close(ready[0]);
+	assert_int_equal(waitpid(pid, NULL, WUNTRACED),
+			 pid); /* stopped: nothing changes any more */
+	return pid;
 }
 
-/* After a fork the kernel's counts of ends tell nothing: both processes have the same descriptions.
- */
-static void test_pipe_check__shared_by_fork(void **state)
+static void child_end(pid_t pid)
 {
-	struct child c;
-	char who[32];
-
-	(void)state;
-	child_start(&c, make_shared_pipe);
-	snprintf(who, sizeof(who), "process %d", c.told->pid);
-	assert_string_equal(refusal(&c, c.told->fd[2]), "");
-	assert_non_null(strstr(refusal(&c, c.told->fd[0]), who));
-	assert_non_null(strstr(refusal(&c, c.told->fd[1]), who));
-	child_end(&c);
+	kill(pid, SIGKILL);
+	assert_int_equal(waitpid(pid, NULL, 0), pid);
 }
 
-/* The page in which the child tells its parent what it did is shared with the parent. */
-static void make_nothing(struct told *t)
+/* ---- there and back ---- */
+
+struct trip {
+	pid_t pid;
+	struct snapshot *snap;
+	struct objects os;
+	struct kind_dump d;
+	struct image im;
+	struct kind_restore r;
+	json_t *files; /* fd -> object, as an object of numbers */
+};
+
+static void fail_err(struct ckpt_err *err)
 {
-	(void)t;
+	char text[1024] = "";
+	size_t len = 0;
+
+	for (const struct ckpt_err *e = err; e && len < sizeof(text); e = ckpt_err_cause(e))
+		len += (size_t)snprintf(text + len, sizeof(text) - len, "%s%s", len ? " <- " : "",
+					ckpt_err_text(e));
+	fail_msg("%s", text);
 }
 
-static void test_shmem_check__shared_with_parent(void **state)
+static bool has_pid(const struct kind_dump *d, pid_t pid)
 {
-	struct child c;
-	int n = 0;
-
-	(void)state;
-	child_start(&c, make_nothing);
-	for (size_t i = 0; i < c.os.n; i++) {
-		const struct object_row *r = &c.os.row[i];
-		struct ckpt_err *err = NULL;
-		char who[32];
-
-		if (r->kind != &kind_shmem)
-			continue;
-		n++;
-		snprintf(who, sizeof(who), "process %d", getpid());
-		assert_true(r->kind->check(&c.kd, &r->f, &err) < 0);
-		assert_non_null(strstr(ckpt_err_text(err), who));
-		ckpt_err_free(err);
-	}
-	assert_int_equal(n, 1);
-	child_end(&c);
+	return pid == d->root;
 }
 
-static void make_removed_fifo(struct told *t)
+static void trip_look(struct trip *t, make_fn *make)
 {
-	NEED(mkfifo("removed", 0600) == 0);
-	t->fd[0] = open("removed", O_RDWR);
-	NEED(t->fd[0] >= 0 && unlink("removed") == 0);
-}
+	struct loader_why why = { 0 };
+	struct ckpt_err *err = NULL;
 
-static void test_fifo_check__removed(void **state)
-{
-	struct child c;
-
-	(void)state;
-	child_start(&c, make_removed_fifo);
-	assert_non_null(strstr(refusal(&c, c.told->fd[0]), "removed"));
-	child_end(&c);
-}
-
-/* Rows that no dump writes. */
-static void test_need__hostile_rows(void **state)
-{
-	static const struct {
-		const char *kind, *row;
-	} rows[] = {
-		{ "pipe", "{}" },
-		{ "pipe", "{'kind':'pipe','pipe':3,'size':4096,'bytes':4097}" },
-		{ "pipe", "{'kind':'pipe','pipe':3,'size':0,'bytes':0}" },
-		{ "pipe",
-		  "{'kind':'pipe','pipe':3,'size':4096,'bytes':2,'data':'x','packets':[1]}" },
-		{ "pipe",
-		  "{'kind':'pipe','pipe':3,'size':4096,'bytes':1,'data':'x','packets':[2,-1]}" },
-		{ "pipe",
-		  "{'kind':'pipe','pipe':3,'size':4096,'bytes':1,'data':'x','packets':{}}" },
-		{ "pipe", "{'kind':'pipe','pipe':3,'size':4096,'bytes':1,'data':'../x'}" },
-		{ "fifo", "{'kind':'fifo','path':'/etc/passwd','pipe':3,'size':4096,'bytes':0}" },
-		{ "fifo", "{'kind':'fifo','path':'fifo','pipe':3,'size':4096,'bytes':0}" },
-		{ "shmem", "{'size':0,'data':'x'}" },
-		{ "shmem", "{'size':4095,'data':'x'}" },
-		{ "shmem", "{'size':'0xfffffffffffff000','data':'x'}" },
-		{ "shmem", "{'size':4096}" },
+	*t = (struct trip){ .im = IMAGE_INIT };
+	/* The programs' maps are mapped while the loader is open: a child would inherit them. */
+	t->pid = child_start(make);
+	if (loader_open(&loader, &why) < 0)
+		fail_msg("%s", why.what);
+	if (snapshot_take(loader, &t->pid, 1, SNAPSHOT_ALL, &t->snap, &why) < 0)
+		fail_msg("%s", why.what);
+	if (objects_collect(&t->os, t->snap, &err) < 0)
+		fail_err(err);
+	t->d = (struct kind_dump){
+		.snap = t->snap, .has_pid = has_pid, .root = t->pid, .deleted_limit_bytes = LIMIT
 	};
+	t->d.root_pidfd = (int)syscall(SYS_pidfd_open, t->pid, 0);
+	assert_true(t->d.root_pidfd >= 0);
+}
+
+static void trip_done(struct trip *t)
+{
+	if (t->pid)
+		child_end(t->pid);
+	objects_close(&t->r);
+	objects_done(&t->os);
+	snapshot_free(t->snap);
+	image_done(&t->im);
+	json_decref(t->files);
+	close(t->d.root_pidfd);
+	loader_close(loader);
+}
+
+/* Check, save, seal; end the child; open the image. */
+static void trip_save(struct trip *t)
+{
+	struct image_writer w = IMAGE_WRITER_INIT;
+	struct ckpt_findings *f = calloc(1, sizeof(*f));
+	struct ckpt_err *err = NULL;
+	json_t *objects = NULL, *m = json_object();
+
+	if (objects_check(&t->os, &t->d, f, &err) < 0)
+		fail_err(err);
+	for (size_t i = 0; i < f->n; i++)
+		if (f->row[i].verdict == CKPT_NO)
+			fail_msg("%s: %s: %s", f->row[i].subject, f->row[i].what, f->row[i].why);
+	ckpt_findings_free(f);
+	t->files = json_object();
+	for (size_t i = 0; i < t->snap->n_files; i++) {
+		char fd[16];
+
+		snprintf(fd, sizeof(fd), "%d", t->snap->files[i].rec->fd);
+		json_object_set_new(
+			t->files, fd,
+			json_integer(objects_id(&t->os, t->snap->files[i].rec->inode.file_id)));
+	}
+	if (image_create(&w, in_dir("image"), getuid(), getgid(), &err) < 0)
+		fail_err(err);
+	t->d.w = &w;
+	if (objects_save(&t->os, &t->d, true, &objects, &err) < 0)
+		fail_err(err);
+	json_object_set_new(m, "objects", objects);
+	if (image_seal(&w, m, &err) < 0)
+		fail_err(err);
+	image_writer_done(&w);
+	t->d.w = NULL;
+	json_decref(m);
+	child_end(t->pid);
+	t->pid = 0;
+	if (image_open(&t->im, in_dir("image"), &err) < 0)
+		fail_err(err);
+	t->r.im = &t->im;
+	t->r.objects = json_object_get(t->im.manifest, "objects");
+}
+
+static void trip_restore(struct trip *t)
+{
+	struct ckpt_err *err = NULL;
+
+	if (objects_need(&t->r, &err) < 0 || objects_open(&t->r, &err) < 0)
+		fail_err(err);
+}
+
+/* Our descriptor for what was the child's `fd`. */
+static int now(const struct trip *t, int fd)
+{
+	char key[16];
+
+	snprintf(key, sizeof(key), "%d", fd);
+	return t->r.fd[json_integer_value(json_object_get(t->files, key))];
+}
+
+static void there_and_back(struct trip *t, make_fn *make)
+{
+	trip_look(t, make);
+	trip_save(t);
+	trip_restore(t);
+}
+
+static void assert_content(int fd, const char *want)
+{
+	char buf[256] = "";
+	char link[64];
+	int own;
+
+	snprintf(link, sizeof(link), "/proc/self/fd/%d", fd);
+	own = open(link, O_RDONLY | O_CLOEXEC);
+	assert_true(own >= 0);
+	assert_int_equal(read(own, buf, sizeof(buf) - 1), strlen(want));
+	assert_string_equal(buf, want);
+	close(own);
+}
+
+static void assert_link(int fd, const char *want)
+{
+	char link[64], text[200] = "";
+
+	snprintf(link, sizeof(link), "/proc/self/fd/%d", fd);
+	assert_true(readlink(link, text, sizeof(text) - 1) > 0);
+	assert_string_equal(text, want);
+}
+
+#define FLAGS_SEEN (O_ACCMODE | O_APPEND | O_NONBLOCK | O_DIRECT | O_NOATIME | O_SYNC | O_PATH)
+
+/* ---- files ---- */
+
+static void make_regular(void)
+{
+	int fd = open(in_dir("file"), O_RDWR | O_CREAT, 0640); /* 3 */
+
+	NEED(fd == 3 && write(fd, "contents", 8) == 8 && lseek(fd, 3, SEEK_SET) == 3);
+	NEED(open(in_dir("file"), O_WRONLY | O_APPEND | O_DSYNC) == 4);
+	NEED(dup(3) == 5);
+	NEED(open(in_dir("file"), O_PATH) == 6);
+	NEED(open(in_dir("file"), O_RDONLY | O_NOATIME) == 7);
+}
+
+static void test_regular__position_flags_and_sharing(void **state)
+{
+	struct trip t;
+
+	(void)state;
+	there_and_back(&t, make_regular);
+	assert_int_equal(lseek(now(&t, 3), 0, SEEK_CUR), 3);
+	assert_int_equal(now(&t, 3), now(&t, 5));
+	assert_int_not_equal(now(&t, 3), now(&t, 4));
+	assert_int_equal(fcntl(now(&t, 3), F_GETFL) & FLAGS_SEEN, O_RDWR);
+	assert_int_equal(fcntl(now(&t, 4), F_GETFL) & FLAGS_SEEN, O_WRONLY | O_APPEND | O_DSYNC);
+	assert_int_equal(fcntl(now(&t, 6), F_GETFL) & FLAGS_SEEN, O_PATH);
+	assert_int_equal(fcntl(now(&t, 7), F_GETFL) & FLAGS_SEEN, O_RDONLY | O_NOATIME);
+	trip_done(&t);
+}
+
+static void make_unlinked(void)
+{
+	char big[8] = "end";
+	int fd = open(in_dir("gone"), O_WRONLY | O_CREAT, 0751); /* 3 */
+
+	NEED(fd == 3 && write(fd, "unlinked", 8) == 8 && fchmod(fd, 0751) == 0);
+	NEED(open(in_dir("gone"), O_RDONLY) == 4 && lseek(4, 2, SEEK_SET) == 2);
+	NEED(unlink(in_dir("gone")) == 0);
+	NEED(open(dir, O_RDWR | O_TMPFILE, 0600) == 5);
+	NEED(pwrite(5, big, 3, (off_t)64 << 20) == 3); /* far over the limit, but for the hole */
+}
+
+static void test_regular__unlinked_comes_back_unlinked(void **state)
+{
+	struct stat a, b;
+	struct trip t;
+	char want[200];
+
+	(void)state;
+	there_and_back(&t, make_unlinked);
+	assert_int_equal(access(in_dir("gone"), F_OK), -1);
+	assert_content(now(&t, 4), "unlinked");
+	snprintf(want, sizeof(want), "%s (deleted)", in_dir("gone"));
+	assert_link(now(&t, 3), want);
+	assert_int_equal(fstat(now(&t, 3), &a), 0);
+	assert_int_equal(fstat(now(&t, 4), &b), 0);
+	assert_int_equal(a.st_ino, b.st_ino); /* one file, as before */
+	assert_int_equal(a.st_mode & 07777, 0751);
+	assert_int_equal(a.st_nlink, 0);
+	assert_int_equal(lseek(now(&t, 3), 0, SEEK_CUR), 8);
+	assert_int_equal(lseek(now(&t, 4), 0, SEEK_CUR), 2);
+	assert_int_equal(fstat(now(&t, 5), &a), 0);
+	assert_int_equal(a.st_size, ((off_t)64 << 20) + 3);
+	assert_in_range(a.st_blocks, 1, 64); /* still a hole */
+	assert_true(fcntl(now(&t, 5), F_GETFL) & O_TMPFILE & ~O_DIRECTORY);
+	trip_done(&t);
+}
+
+static void test_regular__unlinked_name_taken_by_another(void **state)
+{
+	struct trip t;
+	int fd;
+
+	(void)state;
+	trip_look(&t, make_unlinked);
+	trip_save(&t);
+	fd = open(in_dir("gone"), O_WRONLY | O_CREAT | O_EXCL, 0600);
+	assert_int_equal(write(fd, "other", 5), 5);
+	close(fd);
+	trip_restore(&t);
+	assert_content(now(&t, 4), "unlinked");
+	fd = open(in_dir("gone"), O_RDONLY);
+	assert_content(fd, "other");
+	close(fd);
+	trip_done(&t);
+}
+
+/* One "no", whose reason holds `want`. */
+static void assert_refused(make_fn *make, const char *want)
+{
+	struct ckpt_findings *f = calloc(1, sizeof(*f));
+	struct ckpt_err *err = NULL;
+	struct trip t;
+
+	trip_look(&t, make);
+	if (objects_check(&t.os, &t.d, f, &err) < 0)
+		fail_err(err);
+	assert_int_equal(f->n_no, 1);
+	for (size_t i = 0; i < f->n; i++) {
+		char all[1024];
+
+		if (f->row[i].verdict != CKPT_NO)
+			continue;
+		snprintf(all, sizeof(all), "%s: %s: %s; %s", f->row[i].subject, f->row[i].what,
+			 f->row[i].why, f->row[i].remedy);
+		if (!strstr(all, want))
+			fail_msg("\"%s\" has no \"%s\"", all, want);
+	}
+	ckpt_findings_free(f);
+	trip_done(&t);
+}
+
+static void make_big_unlinked(void)
+{
+	static char block[LIMIT / 4];
+	int fd = open(in_dir("big"), O_RDWR | O_CREAT, 0600);
+
+	for (int i = 0; i < 5; i++)
+		NEED(write(fd, block, sizeof(block)) == sizeof(block));
+	NEED(unlink(in_dir("big")) == 0);
+}
+
+static void make_other_name(void)
+{
+	NEED(open(in_dir("one"), O_RDWR | O_CREAT, 0600) == 3);
+	NEED(link(in_dir("one"), in_dir("two")) == 0 && unlink(in_dir("one")) == 0);
+}
+
+static void make_own_proc(void)
+{
+	NEED(open("/proc/self/status", O_RDONLY) == 3);
+}
+
+static void make_gone_directory(void)
+{
+	NEED(mkdir(in_dir("sub"), 0700) == 0);
+	NEED(open(in_dir("sub"), O_RDONLY | O_DIRECTORY) == 3);
+	NEED(rmdir(in_dir("sub")) == 0);
+}
+
+static void test_check__refuses_with_the_reason(void **state)
+{
+	(void)state;
+	assert_refused(make_big_unlinked, "--deleted-limit=2M");
+	assert_refused(make_other_name, "another one that is not known");
+	assert_refused(make_own_proc, "procfs");
+	assert_refused(make_gone_directory, "it was deleted");
+}
+
+static void make_eventfd(void)
+{
+	NEED(eventfd(0, 0) == 3);
+}
+
+static void make_epoll(void)
+{
+	NEED(epoll_create1(0) == 3);
+}
+
+static void make_socket(void)
+{
+	NEED(socket(AF_INET, SOCK_STREAM, 0) == 3 && listen(3, 1) == 0);
+}
+
+static void make_ptmx(void)
+{
+	NEED(open("/dev/ptmx", O_RDWR | O_NOCTTY) == 3);
+}
+
+static void test_check__names_what_is_unsupported(void **state)
+{
+	(void)state;
+	assert_refused(make_eventfd, "fd 3: an eventfd");
+	assert_refused(make_epoll, "fd 3: an epoll instance");
+	assert_refused(make_socket, "TCP socket, listening on 0.0.0.0:");
+	assert_refused(make_ptmx, "the master side of a pseudo-terminal");
+}
+
+static void make_two_needs(void)
+{
+	int fd = open(in_dir("changed"), O_RDWR | O_CREAT, 0600);
+
+	NEED(fd == 3 && write(fd, "12345", 5) == 5);
+	NEED(open(in_dir("lost"), O_RDWR | O_CREAT, 0600) == 4);
+}
+
+static void test_need__names_all_files(void **state)
+{
+	struct ckpt_err *err = NULL;
+	struct trip t;
+	bool changed = false, lost = false;
+
+	(void)state;
+	trip_look(&t, make_two_needs);
+	trip_save(&t);
+	assert_int_equal(truncate(in_dir("changed"), 2), 0);
+	assert_int_equal(unlink(in_dir("lost")), 0);
+	assert_true(objects_need(&t.r, &err) < 0);
+	for (const struct ckpt_err *e = err; e; e = ckpt_err_cause(e)) {
+		changed |= strstr(ckpt_err_text(e), "it is shorter, 2 bytes instead of 5") != NULL;
+		lost |= strstr(ckpt_err_text(e), "lost is gone") != NULL;
+	}
+	assert_true(changed && lost);
+	ckpt_err_free(err);
+	/* A change may be allowed, an absence not. */
+	t.r.allow_changed = true;
+	err = NULL;
+	assert_true(objects_need(&t.r, &err) < 0);
+	assert_int_equal(ckpt_err_code(err), CKPT_E_FILE_GONE);
+	assert_null(ckpt_err_cause(err));
+	ckpt_err_free(err);
+	trip_done(&t);
+}
+
+static void make_directory(void)
+{
+	for (int i = 0; i < 300; i++) {
+		char name[64];
+
+		snprintf(name, sizeof(name), "entry %d", i);
+		close(open(in_dir(name), O_WRONLY | O_CREAT, 0600));
+	}
+	char buf[4096];
+
+	NEED(open(dir, O_RDONLY | O_DIRECTORY) == 3);
+	NEED(syscall(SYS_getdents64, 3, buf, sizeof(buf)) > 0);
+}
+
+static void test_directory__goes_on_reading(void **state)
+{
+	char a[4096], b[4096];
+	struct trip t;
+	ssize_t n;
+	int fd;
+
+	(void)state;
+	there_and_back(&t, make_directory);
+	fd = open(dir, O_RDONLY | O_DIRECTORY);
+	assert_true(syscall(SYS_getdents64, fd, a, sizeof(a)) > 0);
+	n = syscall(SYS_getdents64, fd, a, sizeof(a));
+	assert_true(n > 0);
+	assert_int_equal(syscall(SYS_getdents64, now(&t, 3), b, sizeof(b)), n);
+	assert_memory_equal(a, b, 8); /* the same next inode */
+	close(fd);
+	trip_done(&t);
+}
+
+/* ---- what lives in the kernel only ---- */
+
+static void make_pipe(void)
+{
+	int p[2];
+
+	NEED(pipe(p) == 0 && p[0] == 3 && p[1] == 4);
+	NEED(write(4, "stream", 6) == 6 && fcntl(4, F_SETPIPE_SZ, 8192) == 8192);
+	NEED(pipe2(p, O_DIRECT | O_NONBLOCK) == 0 && p[0] == 5);
+	NEED(write(6, "one", 3) == 3 && write(6, "three", 5) == 5);
+	NEED(pipe(p) == 0 && p[0] == 7 && write(8, "last", 4) == 4 && close(8) == 0);
+}
+
+static void test_pipe__contents_packets_and_closed_ends(void **state)
+{
+	char buf[32];
+	struct trip t;
+
+	(void)state;
+	there_and_back(&t, make_pipe);
+	assert_int_equal(read(now(&t, 3), buf, sizeof(buf)), 6);
+	assert_memory_equal(buf, "stream", 6);
+	assert_int_equal(fcntl(now(&t, 3), F_GETPIPE_SZ), 8192);
+	assert_int_equal(write(now(&t, 4), "x", 1), 1);
+	assert_int_equal(read(now(&t, 3), buf, sizeof(buf)), 1);
+	assert_int_equal(read(now(&t, 5), buf, sizeof(buf)), 3);
+	assert_int_equal(read(now(&t, 5), buf, sizeof(buf)), 5);
+	assert_int_equal(read(now(&t, 5), buf, sizeof(buf)), -1);
+	assert_int_equal(errno, EAGAIN);
+	assert_true(fcntl(now(&t, 6), F_GETFL) & O_DIRECT);
+	assert_int_equal(read(now(&t, 7), buf, sizeof(buf)), 4);
+	assert_int_equal(read(now(&t, 7), buf, sizeof(buf)), 0); /* nobody writes it */
+	trip_done(&t);
+}
+
+static void make_memfd(void)
+{
+	NEED(memfd_create("name with\ncontrol", MFD_ALLOW_SEALING) == 3);
+	NEED(write(3, "memory", 6) == 6 && fcntl(3, F_ADD_SEALS, F_SEAL_SHRINK) == 0);
+	NEED(open("/proc/self/fd/3", O_RDONLY) == 4);
+}
+
+static void test_memfd__contents_seals_and_second_description(void **state)
+{
+	struct stat a, b;
+	struct trip t;
+
+	(void)state;
+	there_and_back(&t, make_memfd);
+	assert_link(now(&t, 3), "/memfd:name with\ncontrol (deleted)");
+	assert_content(now(&t, 4), "memory");
+	assert_int_equal(fcntl(now(&t, 3), F_GET_SEALS), F_SEAL_SHRINK);
+	assert_int_equal(lseek(now(&t, 3), 0, SEEK_CUR), 6);
+	assert_int_equal(fcntl(now(&t, 4), F_GETFL) & FLAGS_SEEN, O_RDONLY);
+	assert_int_equal(fstat(now(&t, 3), &a) | fstat(now(&t, 4), &b), 0);
+	assert_int_equal(a.st_ino, b.st_ino);
+	trip_done(&t);
+}
+
+static void make_shared_memory(void)
+{
+	char *p = mmap(NULL, 1 << 20, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+
+	NEED(p != MAP_FAILED);
+	strcpy(p + 500000, "shared");
+}
+
+static void test_shmem__contents(void **state)
+{
+	struct trip t;
+	bool found = false;
+
+	(void)state;
+	there_and_back(&t, make_shared_memory);
+	for (size_t i = 1; i < t.r.n_fd; i++) {
+		const json_t *o = json_array_get(t.r.objects, i - 1);
+		char *p;
+
+		if (strcmp(json_string_value(json_object_get(o, "kind")), "shmem"))
+			continue;
+		p = mmap(NULL, 1 << 20, PROT_READ | PROT_WRITE, MAP_SHARED, t.r.fd[i], 0);
+		assert_ptr_not_equal(p, MAP_FAILED);
+		found |= !strcmp(p + 500000, "shared");
+		munmap(p, 1 << 20);
+	}
+	assert_true(found);
+	trip_done(&t);
+}
+
+static void make_owner(void)
+{
+	int p[2];
+	struct f_owner_ex ex = { F_OWNER_PID, getpid() };
+
+	NEED(pipe(p) == 0 && fcntl(3, F_SETOWN_EX, &ex) == 0 && fcntl(3, F_SETSIG, SIGUSR1) == 0);
+	NEED(fcntl(3, F_SETFL, O_ASYNC | O_NONBLOCK) == 0);
+}
+
+static pid_t saved_pid;
+
+static pid_t our_pid(void *userdata, pid_t saved)
+{
+	(void)userdata;
+	saved_pid = saved;
+	return getpid();
+}
+
+static void test_objects_set_owners__process(void **state)
+{
+	struct ckpt_err *err = NULL;
+	struct f_owner_ex ex = { 0 };
+	struct trip t;
+	pid_t pid;
+
+	(void)state;
+	trip_look(&t, make_owner);
+	pid = t.pid;
+	trip_save(&t);
+	trip_restore(&t);
+	if (objects_set_owners(&t.r, our_pid, NULL, &err) < 0)
+		fail_err(err);
+	assert_int_equal(saved_pid, pid);
+	assert_int_equal(fcntl(now(&t, 3), F_GETOWN_EX, &ex), 0);
+	assert_int_equal(ex.type, F_OWNER_PID);
+	assert_int_equal(ex.pid, getpid());
+	assert_int_equal(fcntl(now(&t, 3), F_GETSIG), SIGUSR1);
+	assert_int_equal(fcntl(now(&t, 3), F_GETFL) & (O_ASYNC | O_NONBLOCK), O_ASYNC | O_NONBLOCK);
+	fcntl(now(&t, 3), F_SETFL, 0);
+	trip_done(&t);
+}
+
+/* ---- images made up ---- */
+
+static enum ckpt_code open_text(const char *text)
+{
 	struct image im = IMAGE_INIT;
-	struct kind_restore kr = { .im = &im };
+	struct kind_restore r = { .im = &im };
+	struct ckpt_err *err = NULL;
+	enum ckpt_code code = CKPT_E_OK;
 
-	(void)state;
-	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
-		struct ckpt_err *err = NULL;
-		char json[200];
-		json_t *o;
-
-		snprintf(json, sizeof(json), "%s", rows[i].row);
-		for (char *p = json; *p; p++)
-			if (*p == '\'')
-				*p = '"';
-		o = json_loads(json, 0, NULL);
-		assert_non_null(o);
-		assert_true(kind_by_name(rows[i].kind)->need(&kr, o, &err) < 0);
+	r.objects = json_loads(text, 0, NULL);
+	assert_non_null(r.objects);
+	if (objects_need(&r, &err) < 0 || objects_open(&r, &err) < 0) {
 		assert_non_null(err);
-		ckpt_err_free(err);
-		json_decref(o);
+		code = ckpt_err_code(err);
 	}
+	ckpt_err_free(err);
+	objects_close(&r);
+	json_decref(r.objects);
+	return code;
 }
 
-/* ---- locks ---- */
-
-static void lock(int fd, int cmd, short type, off_t start, off_t len)
+static void test_objects_open__made_up(void **state)
 {
-	struct flock fl = { .l_type = type, .l_whence = SEEK_SET, .l_start = start, .l_len = len };
+	static const char *const bad[] = {
+		"[{}]",
+		"[1]",
+		"[{\"id\":2,\"kind\":\"regular\",\"flags\":0,\"path\":\"/dev/null\"}]",
+		"[{\"id\":1,\"kind\":\"regular\",\"flags\":0,\"path\":\"relative\"}]",
+		"[{\"id\":1,\"kind\":\"regular\",\"flags\":0,\"path\":\"/x\",\"info\":7}]",
+		"[{\"id\":1,\"kind\":\"regular\",\"flags\":0,\"path\":\"/tmp/x\",\"deleted\":true,"
+		"\"inode_of\":1}]",
+		"[{\"id\":1,\"kind\":\"regular\",\"flags\":0,\"path\":\"/tmp/x\",\"deleted\":true,"
+		"\"inode_of\":4000000000}]",
+		"[{\"id\":1,\"kind\":\"regular\",\"flags\":0,\"path\":\"/tmp/x\",\"deleted\":true,"
+		"\"size\":-1,\"mode\":0,\"uid\":0,\"gid\":0,\"mtime_ns\":0}]",
+		"[{\"id\":1,\"kind\":\"memfd\",\"flags\":2,\"name\":\"x\",\"inode_of\":1}]",
+		"[{\"id\":1,\"kind\":\"chardev\",\"flags\":0,\"path\":\"/dev/mem\",\"major\":1,"
+		"\"minor\":1}]",
+		"[{\"id\":1,\"kind\":\"pipe\",\"flags\":0}]",
+	};
 
-	NEED(fcntl(fd, cmd, &fl) == 0);
-}
+	(void)state;
+	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+		enum ckpt_code code = open_text(bad[i]);
 
-static void make_locks(struct told *t)
-{
-	/* The lowest descriptor of the file may not take a write lock. */
-	int rd = open("locked", O_RDONLY | O_CREAT, 0600), rw = open("locked", O_RDWR);
-	int whole = open("whole", O_RDWR | O_CREAT, 0600);
-
-	NEED(rd == 3 && rw == 4 && whole == 5 && dup(whole) == 6);
-	lock(rw, F_SETLK, F_WRLCK, 10, 10);
-	lock(rw, F_SETLK, F_RDLCK, 100, 0);
-	lock(rw, F_OFD_SETLK, F_WRLCK, 50, 1);
-	NEED(flock(whole, LOCK_SH) == 0);
-	t->pid = fork();
-	NEED(t->pid >= 0);
-	if (t->pid == 0) {
-		/* Another's lock of the same file. */
-		prctl(PR_SET_PDEATHSIG, SIGKILL);
-		lock(rw, F_SETLK, F_WRLCK, 30, 1);
-		__atomic_store_n(&t->fd[0], 1, __ATOMIC_RELEASE);
-		for (;;)
-			pause();
+		if (code != CKPT_E_IMAGE)
+			fail_msg("%s: %s", bad[i], ckpt_code_name(code));
 	}
-	while (!__atomic_load_n(&t->fd[0], __ATOMIC_ACQUIRE))
-		sched_yield();
+	assert_int_equal(open_text("[{\"id\":1,\"kind\":\"unheard of\",\"flags\":0}]"),
+			 CKPT_E_IMAGE_VERSION);
+	assert_int_equal(open_text("[{\"id\":1,\"kind\":\"unsupported\",\"flags\":0}]"),
+			 CKPT_E_IMAGE_VERSION);
+	assert_int_equal(open_text("[]"), CKPT_E_OK);
 }
 
-static void test_locks_save__all_classes(void **state)
+static void test_safe_text__escapes_and_cuts(void **state)
 {
-	static const char want[] =
-		"[{\"fd\":3,\"class\":\"posix\",\"type\":\"read\",\"start\":\"0x64\",\"end\":\"0x7fffffffffffffff\"},"
-		"{\"fd\":4,\"class\":\"posix\",\"type\":\"write\",\"start\":\"0xa\",\"end\":\"0x13\"},"
-		"{\"fd\":4,\"class\":\"ofd\",\"type\":\"write\",\"start\":\"0x32\",\"end\":\"0x32\"},"
-		"{\"fd\":5,\"class\":\"flock\",\"type\":\"read\",\"start\":\"0x0\",\"end\":\"0x7fffffffffffffff\"}]";
-	json_t *rows = NULL;
-	struct child c;
-	char *got;
+	char buf[16];
 
 	(void)state;
-	child_start(&c, make_locks);
-	assert_int_equal(locks_check(c.snap, c.pid, NULL), 0);
-	assert_int_equal(locks_save(c.snap, c.pid, &rows, NULL), 0);
-	got = json_dumps(rows, JSON_COMPACT | JSON_PRESERVE_ORDER);
-	assert_string_equal(got, want);
-	free(got);
-	json_decref(rows);
-	child_end(&c);
-}
-
-static void make_lease(struct told *t)
-{
-	t->fd[0] = open("leased", O_RDWR | O_CREAT, 0600);
-	NEED(t->fd[0] >= 0 && fcntl(t->fd[0], F_SETLEASE, F_WRLCK) == 0);
-}
-
-static void test_locks_check__lease(void **state)
-{
-	struct ckpt_err *err = NULL;
-	struct child c;
-
-	(void)state;
-	child_start(&c, make_lease);
-	assert_true(locks_check(c.snap, c.pid, &err) < 0);
-	assert_int_equal(ckpt_err_code(err), CKPT_E_UNSUPPORTED);
-	ckpt_err_free(err);
-	child_end(&c);
-}
-
-/* More than one read of the iterator can tell: refused, not cut. */
-static void make_many_locks(struct told *t)
-{
-	t->fd[0] = open("many", O_RDWR | O_CREAT, 0600);
-	for (int i = 0; i < 1000; i++)
-		lock(t->fd[0], F_SETLK, F_WRLCK, 2 * i, 1);
-}
-
-static void test_locks_check__too_many(void **state)
-{
-	struct ckpt_err *err = NULL;
-	struct child c;
-
-	(void)state;
-	child_start(&c, make_many_locks);
-	assert_true(locks_check(c.snap, c.pid, &err) < 0);
-	ckpt_err_free(err);
-	child_end(&c);
+	assert_string_equal(safe_text(buf, sizeof(buf), "a\033[1m"), "a\\x1b[1m");
+	assert_string_equal(safe_text(buf, sizeof(buf), "gr\xc3\xbc\xff"), "gr\xc3\xbc\\xff");
+	assert_string_equal(safe_text(buf, sizeof(buf), "0123456789abcdefghij"), "0123456789ab...");
 }
 
 int main(void)
 {
-	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_kinds__round_trip),
-		cmocka_unit_test(test_pipe_check__shared_by_fork),
-		cmocka_unit_test(test_shmem_check__shared_with_parent),
-		cmocka_unit_test(test_fifo_check__removed),
-		cmocka_unit_test(test_need__hostile_rows),
-		cmocka_unit_test(test_locks_save__all_classes),
-		cmocka_unit_test(test_locks_check__lease),
-		cmocka_unit_test(test_locks_check__too_many),
+	const struct CMUnitTest with_kernel[] = {
+		cmocka_unit_test_setup_teardown(test_regular__position_flags_and_sharing, setup,
+						teardown),
+		cmocka_unit_test_setup_teardown(test_regular__unlinked_comes_back_unlinked, setup,
+						teardown),
+		cmocka_unit_test_setup_teardown(test_regular__unlinked_name_taken_by_another, setup,
+						teardown),
+		cmocka_unit_test_setup_teardown(test_check__refuses_with_the_reason, setup,
+						teardown),
+		cmocka_unit_test_setup_teardown(test_check__names_what_is_unsupported, setup,
+						teardown),
+		cmocka_unit_test_setup_teardown(test_need__names_all_files, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_directory__goes_on_reading, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_pipe__contents_packets_and_closed_ends, setup,
+						teardown),
+		cmocka_unit_test_setup_teardown(test_memfd__contents_seals_and_second_description,
+						setup, teardown),
+		cmocka_unit_test_setup_teardown(test_shmem__contents, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_objects_set_owners__process, setup, teardown),
 	};
-	char command[80];
-	int rc;
+	const struct CMUnitTest plain[] = {
+		cmocka_unit_test(test_objects_open__made_up),
+		cmocka_unit_test(test_safe_text__escapes_and_cuts),
+	};
+	struct loader_why why = { 0 };
+	int failed = cmocka_run_group_tests_name("images made up", plain, NULL, NULL);
 
-	if (geteuid() != 0) {
-		fprintf(stderr, "skipped: needs root\n");
-		return 77;
+	if (loader_open(&loader, &why) < 0) {
+		printf("skipped the rest: %s\n", why.what);
+		return failed ? 1 : 77;
 	}
-	if (!mkdtemp(dir))
-		return 1;
-	for (size_t i = 0; i < sizeof(text); i++)
-		text[i] = (unsigned char)(i * 131 >> 3);
-	rc = cmocka_run_group_tests(tests, NULL, NULL);
-	snprintf(command, sizeof(command), "rm -rf %s", dir);
-	if (system(command) != 0)
-		rc = 1;
-	return rc;
+	loader_close(loader);
+	failed += cmocka_run_group_tests_name("kinds", with_kernel, NULL, NULL);
+	return failed ? 1 : 0;
 }

@@ -33,8 +33,8 @@ void spin(void);
 #define EACH16(X) EACH8(X) X(8) X(9) X(10) X(11) X(12) X(13) X(14) X(15)
 #define EACH32(X)                                                                                  \
 	EACH16(X)                                                                                  \
-	X(16) X(17) X(18) X(19) X(20) X(21) X(22) X(23) X(24) X(25) X(26) X(27) X(28) X(29) X(30)  \
-		X(31)
+	X(16)                                                                                      \
+	X(17) X(18) X(19) X(20) X(21) X(22) X(23) X(24) X(25) X(26) X(27) X(28) X(29) X(30) X(31)
 #define VEC	128
 #define MASK	(VEC + 32 * 64)
 #define FLAGS	(MASK + 64)

@@ -33,7 +33,7 @@ void zoo_ready(void);
 bool zoo_gone(void); /* has $ZOO_GO appeared */
 /* Poll for $ZOO_GO every 5 ms, by plain nanosleep(2). */
 void zoo_wait(void);
-/* For how long the process did not exist, in seconds; known after $ZOO_GO. */
+/* For how long the process did not exist at most, in seconds; known after $ZOO_GO. */
 double zoo_dead(void);
 /* Write the verdict; the program's exit status. */
 int zoo_end(void);
