@@ -15,6 +15,8 @@
  * a handful of passes; the bound is there so that the pause is bounded whatever happens.
  */
 #define FREEZE_PASSES_MAX 200
+/* A thread that is ending or in exec(2) may not be seized for a moment: EPERM, as without privilege. */
+#define REFUSED_PASSES_MAX 20
 
 static bool is_frozen(const struct freeze *f, pid_t tid)
 {
@@ -41,8 +43,10 @@ static int add(struct freeze *f, pid_t tid, struct ckpt_err **err)
 }
 
 /* Seize and interrupt the threads of a snapshot that are not in `f` yet; their number, or an error. */
-static int seize_new(struct freeze *f, const struct snapshot *s, struct ckpt_err **err)
+static int seize_new(struct freeze *f, const struct snapshot *s, int *refused,
+		     struct ckpt_err **err)
 {
+	bool any_refused = false;
 	int n_new = 0;
 	/* Tids are unique within a pass: only those of earlier passes need to be looked up. */
 	size_t known = f->n;
@@ -57,6 +61,10 @@ static int seize_new(struct freeze *f, const struct snapshot *s, struct ckpt_err
 		rc = trace_seize(t->tid, PTRACE_O_TRACESYSGOOD);
 		if (rc == -ESRCH)
 			continue; /* ended meanwhile */
+		if (rc == -EPERM && !t->tracer_tgid && *refused < REFUSED_PASSES_MAX) {
+			any_refused = true;
+			continue;
+		}
 		if (rc < 0)
 			return ckpt_fail_errno(err, rc,
 					       t->tracer_tgid ? CKPT_E_TRACED : CKPT_E_PRIVILEGE,
@@ -69,7 +77,8 @@ static int seize_new(struct freeze *f, const struct snapshot *s, struct ckpt_err
 		trace_interrupt(t->tid);
 		n_new++;
 	}
-	return n_new;
+	*refused = any_refused ? *refused + 1 : 0;
+	return n_new + any_refused; /* not the last pass */
 }
 
 static int wait_new(struct freeze *f, size_t first, struct ckpt_err **err)
@@ -99,7 +108,7 @@ static int wait_new(struct freeze *f, size_t first, struct ckpt_err **err)
 	return 0;
 }
 
-static int freeze_pass(struct freeze *f, struct loader *l, struct ckpt_err **err)
+static int freeze_pass(struct freeze *f, struct loader *l, int *refused, struct ckpt_err **err)
 {
 	struct loader_why why = { 0 };
 	struct snapshot *s = NULL;
@@ -108,7 +117,7 @@ static int freeze_pass(struct freeze *f, struct loader *l, struct ckpt_err **err
 
 	if (rc < 0)
 		return ckpt_fail_loader(err, rc, &why);
-	n_new = seize_new(f, s, err);
+	n_new = seize_new(f, s, refused, err);
 	snapshot_free(s);
 	rc = wait_new(f, first, n_new < 0 ? NULL : err);
 	return n_new < 0 ? n_new : rc < 0 ? rc : n_new;
@@ -116,9 +125,11 @@ static int freeze_pass(struct freeze *f, struct loader *l, struct ckpt_err **err
 
 int freeze_process(struct freeze *f, struct loader *l, pid_t tgid, struct ckpt_err **err)
 {
+	int refused = 0;
+
 	*f = (struct freeze){ .tgid = tgid };
 	for (int pass = 0; pass < FREEZE_PASSES_MAX; pass++) {
-		int n_new = freeze_pass(f, l, err);
+		int n_new = freeze_pass(f, l, &refused, err);
 
 		if (n_new < 0) {
 			freeze_thaw(f);

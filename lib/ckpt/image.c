@@ -741,7 +741,9 @@ static int image_read_seal(const struct image *im, const char *path, char hex[33
 	if (n >= 2 && strcmp(word, IMAGE_SEAL_WORD) == 0 && version > 1)
 		return ckpt_fail(err, ENOTSUP, CKPT_E_IMAGE_VERSION,
 				 "%s was made by a newer version (seal %u)", path, version);
-	if (n != 4 || strcmp(word, IMAGE_SEAL_WORD) != 0 || strlen(hex) != 32 || rest != '\n')
+	/* And nothing behind the line. */
+	if (n != 4 || strcmp(word, IMAGE_SEAL_WORD) != 0 || strlen(hex) != 32 || rest != '\n' ||
+	    strchr(text, '\n') != text + st.st_size - 1)
 		return ckpt_fail(err, EBADMSG, CKPT_E_IMAGE, "the seal of %s is damaged", path);
 	return 0;
 }

@@ -2,7 +2,6 @@
 /* Judging a running process before anything is done to it. See look.h. */
 #include "look.h"
 #include "areas.h"
-#include "locks.h"
 #include "safe.h"
 #include "util.h"
 
@@ -210,19 +209,6 @@ static int judge_process(struct judge *j, const struct snapshot *s, struct ckpt_
 	return rc;
 }
 
-static int judge_locks(struct judge *j, const struct snapshot *s, struct ckpt_err **err)
-{
-	struct ckpt_err *why = NULL;
-	char subject[32];
-	int rc = 0;
-
-	snprintf(subject, sizeof(subject), "process %d", j->pid);
-	if (locks_check(s, j->pid, &why) < 0)
-		rc = no(j, subject, "file locks", ckpt_err_text(why), ckpt_err_hint(why), err);
-	ckpt_err_free(why);
-	return rc;
-}
-
 static int judge_areas(struct judge *j, const struct snapshot *s, struct ckpt_err **err)
 {
 	size_t first, n;
@@ -268,8 +254,6 @@ int look_resources(struct loader *l, const struct snapshot *s, pid_t pid,
 			rc = judge_thread(&j, s->tasks[first], s->tasks[i], err);
 	if (rc == 0)
 		rc = judge_process(&j, s, err);
-	if (rc == 0)
-		rc = judge_locks(&j, s, err);
 	if (rc == 0)
 		rc = judge_areas(&j, s, err);
 	if (rc == 0)

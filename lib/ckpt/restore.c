@@ -428,6 +428,19 @@ static int compare_now(struct build *b, struct snapshot *s, const struct freeze 
 	return rc;
 }
 
+/* A pid or tid of the image, as this process sees it; 0: the restored process's group, negative. */
+static pid_t pid_now(void *userdata, pid_t saved)
+{
+	const struct build *b = userdata;
+
+	if (saved == 0)
+		return -getpgid(b->pid);
+	for (size_t i = 0; i < b->n_threads; i++)
+		if (b->thread[i].vtid == saved)
+			return b->thread[i].tid;
+	return 0;
+}
+
 static int step_prove(struct build *b, struct ckpt_err **err)
 {
 	struct freeze f = { .tgid = b->pid, .n = b->n_threads };
@@ -451,6 +464,7 @@ static void step_go(struct build *b)
 	json_int_t stopped =
 		json_integer_value(json_object_get(json_object_get(b->task, "info"), "stopped"));
 
+	objects_go(&b->kr);
 	if (stopped)
 		kill(b->pid, SIGSTOP);
 	for (size_t i = 0; i < b->n_threads; i++)
@@ -492,7 +506,9 @@ static int build(struct build *b, struct ckpt_restore_result *ret, struct ckpt_e
 	if (rc < 0)
 		return rc;
 	stage_done(&clock, "threads");
-	rc = step_prove(b, err);
+	rc = objects_set_owners(&b->kr, pid_now, b, err);
+	if (rc == 0)
+		rc = step_prove(b, err);
 	if (rc < 0)
 		return rc;
 	stage_done(&clock, "prove");

@@ -23,7 +23,7 @@ int main(void)
 	zoo_fill(text, SIZE, 1);
 	rw = open("gone", O_CREAT | O_EXCL | O_RDWR | O_APPEND, 0640);
 	zoo_need(rw >= 0 && write(rw, text, SIZE) == SIZE);
-	ro = open("gone", O_RDONLY);
+	ro = open("gone", O_RDONLY | O_NOFOLLOW | O_NOATIME);
 	zoo_need(ro >= 0 && lseek(ro, 4321, SEEK_SET) == 4321);
 	zoo_need(unlink("gone") == 0);
 	/* Another file took its name. */
@@ -55,6 +55,8 @@ int main(void)
 	zoo_same(st.st_mode, S_IFREG | 0640);
 	zoo_check(st.st_ino == other.st_ino && st.st_dev == other.st_dev, "two files of one");
 	zoo_check(fcntl(rw, F_GETFL) & O_APPEND, "O_APPEND is lost");
+	zoo_check((fcntl(ro, F_GETFL) & (O_NOFOLLOW | O_NOATIME)) == (O_NOFOLLOW | O_NOATIME),
+		  "flags %#o", fcntl(ro, F_GETFL));
 	zoo_same(lseek(rw, 0, SEEK_CUR), SIZE);
 	zoo_same(lseek(ro, 0, SEEK_CUR), 4321);
 	zoo_same(pread(ro, got, SIZE, 0), SIZE);
