@@ -82,8 +82,9 @@ int build_choose_arena(struct build *b, struct ckpt_err **err)
 /* ---- the child ---- */
 
 struct child_args {
-	int go_fd;     /* end of file or a byte: go on only with a byte */
-	int report_fd; /* errno of what failed, or 0 */
+	int go_fd;	  /* end of file or a byte: go on only with a byte */
+	int report_fd;	  /* errno of what failed, or 0 */
+	int others_fd[2]; /* the other ends, which it must not hold open */
 	int arena_fd;
 	uint64_t arena;
 	bool session_leader, group_leader;
@@ -95,6 +96,8 @@ static int child_prepare(const struct child_args *c)
 	void *at = (void *)(uintptr_t)c->arena;
 	uint8_t *rseq_area = (uint8_t *)__builtin_thread_pointer() + __rseq_offset;
 
+	close(c->others_fd[0]);
+	close(c->others_fd[1]);
 	if (c->session_leader && setsid() < 0)
 		return errno;
 	if (!c->session_leader && c->group_leader && setpgid(0, 0) < 0)
@@ -110,10 +113,14 @@ static int child_prepare(const struct child_args *c)
 
 static _Noreturn void child_main(const struct child_args *c)
 {
-	int e = child_prepare(c);
+	struct {
+		int error;
+		pid_t pid;
+	} word = { .error = child_prepare(c), .pid = getpid() };
 	char go;
 
-	if (write(c->report_fd, &e, sizeof(e)) != sizeof(e) || e || read(c->go_fd, &go, 1) != 1)
+	if (write(c->report_fd, &word, sizeof(word)) != sizeof(word) || word.error ||
+	    read(c->go_fd, &go, 1) != 1)
 		_exit(1);
 	/* Seized by now. An empty array: the stub traps at once. */
 	__asm__ volatile("xorl %%r14d, %%r14d\n\t"
@@ -144,22 +151,21 @@ static pid_t clone_with_pid(pid_t vpid, const struct child_args *c)
 /*
  * Detached: a go-between makes the child and ends, so that init, or the next subreaper, becomes its parent.
  */
-static pid_t clone_detached(pid_t vpid, const struct child_args *c, int report_fd)
+static int clone_detached(pid_t vpid, const struct child_args *c)
 {
 	int status;
-	pid_t between = fork(), got = -EIO;
+	pid_t between = fork();
 
 	if (between < 0)
 		return -errno;
 	if (between == 0) {
 		pid_t pid = clone_with_pid(vpid, c);
 
-		_exit(write(report_fd, &pid, sizeof(pid)) != sizeof(pid));
+		_exit(pid < 0 ? -pid : 0);
 	}
 	while (waitpid(between, &status, 0) < 0 && errno == EINTR)
 		;
-	(void)got;
-	return 0;
+	return WIFEXITED(status) ? -WEXITSTATUS(status) : -EIO;
 }
 
 static int pid_error(const struct build *b, int rc, struct ckpt_err **err)
@@ -176,36 +182,32 @@ static int pid_error(const struct build *b, int rc, struct ckpt_err **err)
 	return ckpt_fail_errno(err, rc, CKPT_E_RESTORE, "make process %d", b->vpid);
 }
 
-static int make_child(struct build *b, const struct child_args *c, int read_fd, int write_fd,
+static int make_child(struct build *b, const struct child_args *c, int report[2],
 		      struct ckpt_err **err)
 {
-	pid_t pid = b->opts->detach ? clone_detached(b->vpid, c, write_fd) :
-				      clone_with_pid(b->vpid, c);
-	int e = EIO;
+	/* In a namespace of its own the child cannot say which pid it has here: it stays our child until we end. */
+	bool between = b->opts->detach && !b->ns_init;
+	pid_t pid = between ? clone_detached(b->vpid, c) : clone_with_pid(b->vpid, c);
+	struct {
+		int error;
+		pid_t pid;
+	} word = { EIO, 0 };
+	ssize_t n;
 
-	/* The go-between's word comes first or second; the child writes an int, too. Both are small. */
-	if (pid == 0) {
-		int word[2] = { 0, 0 };
-
-		if (read(read_fd, &word[0], sizeof(int)) != sizeof(int))
-			return pid_error(b, -EIO, err);
-		if (word[0] < 0)
-			return pid_error(b, word[0], err);
-		if (read(read_fd, &word[1], sizeof(int)) != sizeof(int))
-			return pid_error(b, -EIO, err);
-		if (word[1] < 0)
-			return pid_error(b, word[1], err);
-		/* One is the pid, the other 0 or an errno; a pid that small is not restored. */
-		pid = word[0] > word[1] ? word[0] : word[1];
-		e = word[0] > word[1] ? word[1] : word[0];
-	} else if (pid < 0) {
+	if (pid < 0)
 		return pid_error(b, pid, err);
-	} else if (read(read_fd, &e, sizeof(e)) != sizeof(e)) {
-		e = EIO;
-	}
-	b->pid = pid;
+	close_reset(&report[1]); /* so that the child's end is the end of the file */
+	do
+		n = read(report[0], &word, sizeof(word));
+	while (n < 0 && errno == EINTR);
+	if (n != sizeof(word))
+		return ckpt_fail(err, EIO, CKPT_E_DIED, "process %d died at its birth", b->vpid);
+	b->pid = pid ? pid : word.pid;
 	b->made = true;
-	return e ? ckpt_fail_errno(err, e, CKPT_E_RESTORE, "prepare process %d", b->vpid) : 0;
+	if (word.error)
+		return ckpt_fail_errno(err, word.error, CKPT_E_RESTORE, "prepare process %d",
+				       b->vpid);
+	return 0;
 }
 
 static int seize_child(struct build *b, int go_fd, struct ckpt_err **err)
@@ -237,8 +239,10 @@ int build_clone(struct build *b, struct ckpt_err **err)
 		rc = ckpt_fail_errno(err, errno, CKPT_E_SYS, "make a pipe");
 	c.go_fd = go[0];
 	c.report_fd = report[1];
+	c.others_fd[0] = go[1];
+	c.others_fd[1] = report[0];
 	if (rc == 0)
-		rc = make_child(b, &c, report[0], report[1], err);
+		rc = make_child(b, &c, report, err);
 	if (rc == 0)
 		rc = seize_child(b, go[1], err);
 	for (int i = 0; i < 2; i++) {

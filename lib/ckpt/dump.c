@@ -469,7 +469,8 @@ static void carry_on(struct dump *d)
 	case CKPT_AFTER_KILL:
 		kill(d->pid, SIGKILL);
 		freeze_thaw(&d->freeze);
-		poll(&p, 1, TRACE_STOP_DEADLINE_MS);
+		while (poll(&p, 1, TRACE_STOP_DEADLINE_MS) < 0 && errno == EINTR)
+			;
 		break;
 	case CKPT_AFTER_STOP:
 		kill(d->pid, SIGSTOP); /* acts before the first instruction after the thaw */

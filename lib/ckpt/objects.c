@@ -611,6 +611,8 @@ static int members_same(const struct ckpt_kind *k, const json_t *of, const json_
  * and cannot be set: a terminal from posix_openpt(3) lacks it, opened again it has it.
  */
 #define KERNEL_O_LARGEFILE 0100000
+/* Of a file reopened through /proc it would forbid the way there; it says nothing once a file is open. */
+#define NOT_COMPARED (KERNEL_O_LARGEFILE | O_NOFOLLOW)
 
 static int flags_same(const json_t *a, const json_t *b, struct ckpt_err **err)
 {
@@ -619,7 +621,7 @@ static int flags_same(const json_t *a, const json_t *b, struct ckpt_err **err)
 
 	if (rc == 0)
 		rc = js_i64(b, "flags", &is, err);
-	if (rc == 0 && (was ^ is) & ~(int64_t)KERNEL_O_LARGEFILE)
+	if (rc == 0 && (was ^ is) & ~(int64_t)NOT_COMPARED)
 		rc = ckpt_fail(err, EIO, CKPT_E_DIFFERENT, "its flags were %#llo, are %#llo",
 			       (unsigned long long)was, (unsigned long long)is);
 	return rc;

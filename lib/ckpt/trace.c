@@ -23,18 +23,23 @@ static void clock_tick(int sig)
 int trace_clock_start(struct trace_clock *c, struct ckpt_err **err)
 {
 	struct sigaction sa = { .sa_handler = clock_tick };
-	struct itimerval tick = { { 0, CLOCK_TICK_US }, { 0, CLOCK_TICK_US } };
 
-	if (sigaction(SIGALRM, &sa, &c->old) < 0 || setitimer(ITIMER_REAL, &tick, NULL) < 0)
+	if (sigaction(SIGALRM, &sa, &c->old) < 0)
 		return ckpt_fail_errno(err, errno, CKPT_E_SYS, "set the tracing clock");
 	return 0;
 }
 
+/* Ticks come only while we wait: nothing else that we do is interrupted. */
+static void clock_run(bool on)
+{
+	suseconds_t us = on ? CLOCK_TICK_US : 0;
+	struct itimerval tick = { { 0, us }, { 0, us } };
+
+	setitimer(ITIMER_REAL, &tick, NULL);
+}
+
 void trace_clock_stop(struct trace_clock *c)
 {
-	struct itimerval off = { 0 };
-
-	setitimer(ITIMER_REAL, &off, NULL);
 	sigaction(SIGALRM, &c->old, NULL);
 }
 
@@ -68,10 +73,8 @@ static uint64_t now_ms(void)
 	return now_us() / 1000;
 }
 
-int trace_wait(pid_t tid, int deadline_ms, int *ret_status)
+static int wait_ticking(pid_t tid, uint64_t end_ms, int *ret_status)
 {
-	uint64_t end = now_ms() + (uint64_t)deadline_ms;
-
 	for (;;) {
 		int status;
 		pid_t got = waitpid(tid, &status, __WALL);
@@ -82,9 +85,26 @@ int trace_wait(pid_t tid, int deadline_ms, int *ret_status)
 		}
 		if (errno != EINTR)
 			return -errno;
-		if (now_ms() >= end)
+		if (now_ms() >= end_ms)
 			return -ETIMEDOUT;
 	}
+}
+
+int trace_wait(pid_t tid, int deadline_ms, int *ret_status)
+{
+	int status, rc;
+	pid_t got = waitpid(tid, &status, __WALL | WNOHANG);
+
+	if (got == tid) {
+		*ret_status = status;
+		return 0;
+	}
+	if (got < 0)
+		return -errno;
+	clock_run(true);
+	rc = wait_ticking(tid, now_ms() + (uint64_t)deadline_ms, ret_status);
+	clock_run(false);
+	return rc;
 }
 
 int trace_wait_stop(pid_t tid, int deadline_ms, int *ret_group_stop)

@@ -20,7 +20,7 @@
 #define TRACE_STOP_DEADLINE_MS 5000
 
 /*
- * Make waits end at their deadline: a periodic SIGALRM that interrupts waitpid(2). To be called once by the
+ * Make waits end at their deadline: a SIGALRM that interrupts waitpid(2). To be called once by the
  * tracing process, and undone before it goes back to its caller.
  */
 struct trace_clock {
