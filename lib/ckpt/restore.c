@@ -62,6 +62,36 @@ static int check_identity(struct build *b, struct ckpt_err **err)
 	return rc;
 }
 
+static int core_by_tid(const void *a, const void *b)
+{
+	const struct core_thread *x = a, *y = b;
+
+	return x->tid < y->tid ? -1 : x->tid > y->tid;
+}
+
+static int vtid_order(const void *a, const void *b)
+{
+	pid_t x = *(const pid_t *)a, y = *(const pid_t *)b;
+
+	return x < y ? -1 : x > y;
+}
+
+static int check_tids_differ(const struct build *b, struct ckpt_err **err)
+{
+	_cleanup_free_ pid_t *v = calloc(b->n_threads, sizeof(*v));
+
+	if (!v)
+		return ckpt_fail_nomem(err);
+	for (size_t i = 0; i < b->n_threads; i++)
+		v[i] = b->thread[i].vtid;
+	qsort(v, b->n_threads, sizeof(*v), vtid_order);
+	for (size_t i = 1; i < b->n_threads; i++)
+		if (v[i] == v[i - 1] || v[i] <= 1)
+			return ckpt_fail(err, EINVAL, CKPT_E_IMAGE, "there are two threads %d",
+					 v[i]);
+	return 0;
+}
+
 static int parse_threads(struct build *b, struct ckpt_err **err)
 {
 	json_t *rows;
@@ -73,23 +103,26 @@ static int parse_threads(struct build *b, struct ckpt_err **err)
 	b->thread = calloc(b->n_threads ? b->n_threads : 1, sizeof(*b->thread));
 	if (!b->thread)
 		return ckpt_fail_nomem(err);
+	/* Its order does not matter to the core file. */
+	qsort(b->core.threads, b->core.n_threads, sizeof(*b->core.threads), core_by_tid);
 	for (size_t i = 0; i < b->n_threads; i++) {
 		struct build_thread *t = &b->thread[i];
+		struct core_thread key = { 0 };
 
 		t->json = json_array_get(rows, i);
 		rc = js_i32(t->json, "tid", &t->vtid, err);
 		if (rc < 0)
 			return rc;
-		for (size_t k = 0; k < b->core.n_threads; k++)
-			if (b->core.threads[k].tid == t->vtid)
-				t->core = &b->core.threads[k];
+		key.tid = t->vtid;
+		t->core = bsearch(&key, b->core.threads, b->core.n_threads, sizeof(key),
+				  core_by_tid);
 		if (!t->core)
 			return ckpt_fail(err, EINVAL, CKPT_E_IMAGE,
 					 "thread %d has no registers in the core file", t->vtid);
 	}
 	if (b->n_threads == 0 || b->thread[0].vtid != b->vpid)
 		return ckpt_fail(err, EINVAL, CKPT_E_IMAGE, "the first thread is not the leader");
-	return 0;
+	return check_tids_differ(b, err);
 }
 
 /*

@@ -220,7 +220,7 @@ static int make_nameless(char *path, int flags)
 static int make_unlinked(const char *path, int flags, int *ret_fd, struct ckpt_err **err)
 {
 	_cleanup_free_ char *dir = strdup(path);
-	_cleanup_close_ int fd = -1;
+	_cleanup_close_ int fd = -1, again = -1;
 	char safe[300];
 	int rc;
 
@@ -232,6 +232,9 @@ static int make_unlinked(const char *path, int flags, int *ret_fd, struct ckpt_e
 			return kind_reopen(*ret_fd, O_WRONLY, "a deleted file", err);
 	} else {
 		fd = open(path, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+		/* While it has the name: O_NOFOLLOW would forbid the way through /proc. */
+		if (fd >= 0)
+			again = open(path, flags);
 		if (fd >= 0 && unlink(path) < 0)
 			return ckpt_fail_errno(err, errno, CKPT_E_RESTORE, "remove %s",
 					       safe_text(safe, sizeof(safe), path));
@@ -241,7 +244,7 @@ static int make_unlinked(const char *path, int flags, int *ret_fd, struct ckpt_e
 	if (fd < 0)
 		return ckpt_fail_errno(err, errno, CKPT_E_RESTORE, "make the deleted file %s again",
 				       safe_text(safe, sizeof(safe), path));
-	rc = kind_reopen(fd, flags, "a deleted file", err);
+	rc = again >= 0 ? TAKE_FD(again) : kind_reopen(fd, flags, "a deleted file", err);
 	if (rc < 0)
 		return rc;
 	*ret_fd = rc;
