@@ -40,8 +40,9 @@ install_packages() {
 build_tree() {
     local dir=$1
     shift
-    cmake -S . -B "$dir" "$@" >"$dir.log" 2>&1 || { mkdir -p "$dir"; cat "$dir.log" >&2; return 1; }
-    cmake --build "$dir" -j "$(nproc)" >>"$dir.log" 2>&1 || { tail -40 "$dir.log" >&2; return 1; }
+    mkdir -p "$dir" || return 1
+    cmake -S . -B "$dir" "$@" >"$dir/build.log" 2>&1 || { cat "$dir/build.log" >&2; return 1; }
+    cmake --build "$dir" -j "$(nproc)" >>"$dir/build.log" 2>&1 || { tail -40 "$dir/build.log" >&2; return 1; }
     echo "built in $dir"
 }
 
@@ -52,4 +53,15 @@ bats_counted() {
     echo "$out"
     echo "$(grep -c '^ok' <<<"$out") passed, $(grep -c '^not ok' <<<"$out") failed"
     ! grep -q '^not ok' <<<"$out" && grep -q '^ok' <<<"$out"
+}
+
+# alone COMMAND...: to be put in the background; a session of its own, and none of the descriptors that a shell or
+# test runner may have left open (the other end of such a pipe is another process's).
+alone() {
+    local fd
+    for fd in /proc/self/fd/*; do
+        fd=${fd##*/}
+        [ "$fd" -gt 2 ] && eval "exec $fd>&-"
+    done 2>/dev/null
+    exec setsid "$@"
 }

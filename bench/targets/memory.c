@@ -10,7 +10,7 @@ int main(int argc, char **argv)
 
 	if (p == MAP_FAILED)
 		err(1, "mmap");
-	madvise(p, bytes, MADV_NOHUGEPAGE);
+
 	for (size_t i = 0; i < bytes / sizeof(*p); i++) {
 		x ^= x << 13;
 		x ^= x >> 7;

@@ -31,7 +31,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
-#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -463,14 +462,9 @@ static int write_image(struct dump *d, json_t **manifest, struct ckpt_err **err)
 /* What becomes of the process; it is still frozen when it shall be killed or stopped. */
 static void carry_on(struct dump *d)
 {
-	struct pollfd p = { .fd = d->pidfd, .events = POLLIN };
-
 	switch (d->opts->after) {
 	case CKPT_AFTER_KILL:
-		kill(d->pid, SIGKILL);
-		freeze_thaw(&d->freeze);
-		while (poll(&p, 1, TRACE_STOP_DEADLINE_MS) < 0 && errno == EINTR)
-			;
+		freeze_kill(&d->freeze);
 		break;
 	case CKPT_AFTER_STOP:
 		kill(d->pid, SIGSTOP); /* acts before the first instruction after the thaw */

@@ -6,8 +6,10 @@
 #include "util.h"
 
 #include <stdlib.h>
+#include <signal.h>
 #include <string.h>
 #include <sys/ptrace.h>
+#include <sys/wait.h>
 
 /*
  * A pass lists the threads, seizes those that are new, and stops them. A thread not yet stopped may make
@@ -149,6 +151,27 @@ void freeze_thaw(struct freeze *f)
 {
 	for (size_t i = 0; i < f->n; i++)
 		trace_resume(f->thread[i].tid, PTRACE_DETACH, 0);
+	free(f->thread);
+	f->thread = NULL;
+	f->n = 0;
+}
+
+static void reap(pid_t tid)
+{
+	int status;
+
+	while (trace_wait(tid, TRACE_STOP_DEADLINE_MS, &status) == 0 && WIFSTOPPED(status))
+		trace_resume(tid, PTRACE_CONT, 0);
+}
+
+void freeze_kill(struct freeze *f)
+{
+	kill(f->tgid, SIGKILL);
+	/* As their tracer we are told first; only then is the real parent, once all other threads are gone. */
+	for (size_t i = 0; i < f->n; i++)
+		if (f->thread[i].tid != f->tgid)
+			reap(f->thread[i].tid);
+	reap(f->tgid);
 	free(f->thread);
 	f->thread = NULL;
 	f->n = 0;

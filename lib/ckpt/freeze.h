@@ -25,5 +25,7 @@ struct freeze {
 int freeze_process(struct freeze *f, struct loader *l, pid_t tgid, struct ckpt_err **err);
 /* Let every thread go on (a stopped process stays stopped). Safe to call twice, and on a zeroed struct. */
 void freeze_thaw(struct freeze *f);
+/* End the process by SIGKILL, and wait until it is gone. */
+void freeze_kill(struct freeze *f);
 
 #endif

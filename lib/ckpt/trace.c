@@ -5,6 +5,7 @@
 
 #include <elf.h>
 #include <errno.h>
+#include <sched.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ptrace.h>
@@ -14,6 +15,7 @@
 #include <time.h>
 
 #define CLOCK_TICK_US 50000
+#define SPIN_US	      200
 
 static void clock_tick(int sig)
 {
@@ -92,15 +94,21 @@ static int wait_ticking(pid_t tid, uint64_t end_ms, int *ret_status)
 
 int trace_wait(pid_t tid, int deadline_ms, int *ret_status)
 {
+	uint64_t spin_until = now_us() + SPIN_US;
 	int status, rc;
-	pid_t got = waitpid(tid, &status, __WALL | WNOHANG);
 
-	if (got == tid) {
-		*ret_status = status;
-		return 0;
-	}
-	if (got < 0)
-		return -errno;
+	/* Most stops are a few microseconds away: less than it takes to sleep and to be woken. */
+	do {
+		pid_t got = waitpid(tid, &status, __WALL | WNOHANG);
+
+		if (got == tid) {
+			*ret_status = status;
+			return 0;
+		}
+		if (got < 0)
+			return -errno;
+		sched_yield();
+	} while (now_us() < spin_until);
 	clock_run(true);
 	rc = wait_ticking(tid, now_ms() + (uint64_t)deadline_ms, ret_status);
 	clock_run(false);
