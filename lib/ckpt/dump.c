@@ -392,6 +392,20 @@ static int write_core(struct dump *d, struct ckpt_err **err)
 	return rc;
 }
 
+/*
+ * process_vm_readv(2) pins pages, and for that the kernel gives the twin copies of its own of all that it shares with the
+ * program (gup_must_unshare() in mm/gup.c): slow, and the memory twice. /proc/PID/mem does not pin. It takes a call for each
+ * run, though, so that short runs are better read many at once.
+ */
+#define UNSHARE_MAX_PAGES 16
+
+static void read_without_pinning(struct area_pages *p)
+{
+	for (size_t i = 0; i < p->n_runs; i++)
+		if (p->run[i].n_pages > UNSHARE_MAX_PAGES)
+			p->run[i].source = CORE_FROM_MEM;
+}
+
 static int find_pages(struct dump *d, struct ckpt_err **err)
 {
 	struct area_pages rest = { 0 };
@@ -401,6 +415,8 @@ static int find_pages(struct dump *d, struct ckpt_err **err)
 		rc = area_pages_find(&rest, d->snap, d->pid, d->twin.pid, AREA_FORKED, err);
 	else
 		rc = area_pages_find(&rest, d->snap, d->pid, d->pid, AREA_ALL, err);
+	if (d->twin.pid)
+		read_without_pinning(&rest);
 	if (rc == 0)
 		rc = area_pages_join(&d->pages, &rest, err);
 	area_pages_done(&rest);

@@ -23,6 +23,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -338,7 +339,7 @@ static int step_objects(struct build *b, struct ckpt_err **err)
 	if (rc == 0)
 		rc = open_places(b, err);
 	if (rc == 0)
-		rc = core_pages_fd(&b->core, true, &b->pages_fd, &b->pages_offset, err);
+		rc = core_pages_fd(&b->core, b->core.compressed, &b->pages_fd, &b->pages_offset, err);
 	base = highest_fd(b) + 1;
 	for (size_t i = 0; rc == 0 && i < b->kr.n_fd; i++)
 		if (b->kr.fd[i] >= 0)
@@ -505,11 +506,58 @@ static void step_go(struct build *b)
 	b->made = false; /* it lives its own life */
 }
 
+/* ---- checksums ---- */
+
+/*
+ * The pages' checksums are verified by a thread of ours while the child reads the same pages into place: what the one has brought from
+ * the disk the other finds in the page cache. Nothing of the program runs before both are done.
+ */
+struct verifier {
+	pthread_t thread;
+	bool runs;
+	struct core_file *core;
+	int rc;
+	struct ckpt_err *err;
+};
+
+static void *verify_main(void *arg)
+{
+	struct verifier *v = arg;
+
+	v->rc = core_verify(v->core, &v->err);
+	return NULL;
+}
+
+/* A compressed core was verified when it was unpacked. */
+static void verify_start(struct verifier *v, struct core_file *core)
+{
+	*v = (struct verifier){ .core = core };
+	if (core->compressed)
+		return;
+	v->runs = pthread_create(&v->thread, NULL, verify_main, v) == 0;
+	if (!v->runs)
+		verify_main(v);
+}
+
+static int verify_end(struct verifier *v, int rc, struct ckpt_err **err)
+{
+	if (v->runs)
+		pthread_join(v->thread, NULL);
+	v->runs = false;
+	if (rc == 0 && v->rc < 0 && err) {
+		*err = v->err;
+		return v->rc;
+	}
+	ckpt_err_free(v->err);
+	return rc < 0 ? rc : v->rc;
+}
+
 /* ---- the whole ---- */
 
 static int build(struct build *b, struct ckpt_restore_result *ret, struct ckpt_err **err)
 {
 	struct stage_clock clock;
+	struct verifier verifier;
 	int rc;
 
 	stage_clock_start(&clock, ret->stages, &ret->n_stages);
@@ -527,9 +575,11 @@ static int build(struct build *b, struct ckpt_restore_result *ret, struct ckpt_e
 	if (rc < 0)
 		return rc;
 	stage_done(&clock, "tasks");
+	verify_start(&verifier, &b->core);
 	rc = build_memory(b, err);
 	if (rc == 0)
 		rc = build_files(b, err);
+	rc = verify_end(&verifier, rc, err);
 	if (rc < 0)
 		return rc;
 	stage_done(&clock, "fill");
