@@ -825,9 +825,6 @@ int core_write(int dir_fd, const char *name, struct core_process *p, pid_t mem_p
 	w.fd = openat(dir_fd, name, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
 	if (w.fd < 0)
 		return core_fail_file(&w, errno, err);
-	if ((p->uid != geteuid() || p->gid != getegid()) && fchown(w.fd, p->uid, p->gid) < 0) {
-		/* here only to be durable by the same fsync: image_note_core() insists and tells */
-	}
 	r = core_write_file(&w, ret_bytes, head_xxh3, err);
 	close_reset(&w.reader.mem_fd);
 	close_reset(&w.fd);

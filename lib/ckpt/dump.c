@@ -155,7 +155,7 @@ static int look(struct dump *d, struct ckpt_err **err)
 	d->kd.root_pidfd = d->pidfd;
 	rc = judge(d, err);
 	if (rc == 0)
-		rc = image_create(&d->image, d->opts->output, t->cred.euid, t->cred.egid, err);
+		rc = image_create(&d->image, d->opts->output, err);
 	if (rc == 0)
 		tell_scratch(d);
 	drop_snapshot(d);

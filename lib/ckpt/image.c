@@ -217,15 +217,12 @@ static int image_make_tmp(struct image_writer *w, struct ckpt_err **err)
 	return ckpt_fail(err, EEXIST, CKPT_E_OUTPUT, "no free name for a temporary directory");
 }
 
-int image_create(struct image_writer *w, const char *path, uid_t uid, gid_t gid,
-		 struct ckpt_err **err)
+int image_create(struct image_writer *w, const char *path, struct ckpt_err **err)
 {
 	_cleanup_free_ char *parent = NULL;
 	int r;
 
 	*w = (struct image_writer)IMAGE_WRITER_INIT;
-	w->uid = uid;
-	w->gid = gid;
 	r = image_split(path, &parent, &w->name, err);
 	if (r < 0)
 		return r;
@@ -249,24 +246,11 @@ int image_create(struct image_writer *w, const char *path, uid_t uid, gid_t gid,
 
 /* ---- filling it ---- */
 
-/* Give a file or directory to the image's owner. */
-static int image_chown(const struct image_writer *w, int fd)
-{
-	struct stat st;
-
-	if (fstat(fd, &st) < 0)
-		return -errno;
-	if (st.st_uid == w->uid && st.st_gid == w->gid)
-		return 0;
-	return fchown(fd, w->uid, w->gid) < 0 ? -errno : 0;
-}
-
-static int image_new_file(const struct image_writer *w, int dir_fd, const char *name, int *ret_fd,
-			  struct ckpt_err **err)
+static int image_new_file(int dir_fd, const char *name, int *ret_fd, struct ckpt_err **err)
 {
 	_cleanup_close_ int fd =
 		openat(dir_fd, name, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
-	int r = fd < 0 ? -errno : image_chown(w, fd);
+	int r = fd < 0 ? -errno : 0;
 
 	if (r < 0)
 		return image_fail_write(err, r, dir_fd, name);
@@ -298,7 +282,7 @@ int image_data_open(struct image_writer *w, const char *name, int *ret_fd, struc
 	r = image_open_data_dir(w, err);
 	if (r < 0)
 		return r;
-	return image_new_file(w, w->data_fd, name, ret_fd, err);
+	return image_new_file(w->data_fd, name, ret_fd, err);
 }
 
 /* XXH3-128 of a whole file, which must have `size` bytes. */
@@ -373,17 +357,6 @@ int image_data_write(struct image_writer *w, const char *name, const void *data,
 int image_note_core(struct image_writer *w, const char *name, uint64_t bytes, const char *head_xxh3,
 		    struct ckpt_err **err)
 {
-	_cleanup_close_ int fd = openat(w->dir_fd, name, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
-	struct stat st;
-	int r = 0;
-
-	/* It was made durable by its writer, but perhaps not as its owner's. */
-	if (fd < 0 || fstat(fd, &st) < 0)
-		r = -errno;
-	else if (st.st_uid != w->uid || st.st_gid != w->gid)
-		r = fchown(fd, w->uid, w->gid) < 0 || fsync(fd) < 0 ? -errno : 0;
-	if (r < 0)
-		return image_fail_write(err, r, w->dir_fd, name);
 	return image_note_file(w, "", name, bytes, head_xxh3, err);
 }
 
@@ -544,7 +517,7 @@ static int image_put_file(const struct image_writer *w, const char *name, const 
 	_cleanup_close_ int fd = -1;
 	int r;
 
-	r = image_new_file(w, w->dir_fd, name, &fd, err);
+	r = image_new_file(w->dir_fd, name, &fd, err);
 	if (r < 0)
 		return r;
 	r = write_all(fd, data, len);
@@ -580,21 +553,11 @@ static int image_put_manifest(struct image_writer *w, json_t *manifest, struct c
 	return r;
 }
 
-/* The directories' own entries and owner. */
+/* The directories' own entries. */
 static int image_sync_dirs(const struct image_writer *w)
 {
-	int r;
-
-	if (w->data_fd >= 0) {
-		r = image_chown(w, w->data_fd);
-		if (r < 0)
-			return r;
-		if (fsync(w->data_fd) < 0)
-			return -errno;
-	}
-	r = image_chown(w, w->dir_fd);
-	if (r < 0)
-		return r;
+	if (w->data_fd >= 0 && fsync(w->data_fd) < 0)
+		return -errno;
 	return fsync(w->dir_fd) < 0 ? -errno : 0;
 }
 
@@ -943,6 +906,21 @@ int image_open(struct image *im, const char *path, struct ckpt_err **err)
 	if (r < 0)
 		image_done(im);
 	return r;
+}
+
+int image_trusted(const struct image *im, const char *path, struct ckpt_err **err)
+{
+	struct stat st;
+
+	if (fstat(im->dir_fd, &st) < 0)
+		return ckpt_fail_errno(err, errno, CKPT_E_IMAGE, "look at %s", path);
+	if ((st.st_uid == 0 || st.st_uid == geteuid()) && !(st.st_mode & (S_IWGRP | S_IWOTH)))
+		return 0;
+	ckpt_fail(err, EPERM, CKPT_E_IMAGE,
+		  "the image %s can be altered by others (owner %u, mode %04o), who could so run anything in your name",
+		  path, st.st_uid, st.st_mode & 07777);
+	ckpt_hint(err, "if you trust what is in it: chown -R and chmod -R go-w it");
+	return -EPERM;
 }
 
 void image_done(struct image *im)

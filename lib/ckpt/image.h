@@ -34,8 +34,6 @@ struct image_writer {
 	char *name;	 /* final name within parent_fd */
 	char *tmp_name;	 /* ".NAME.XXXXXX.tmp" */
 	bool replace_empty; /* the final name exists as an empty directory */
-	uid_t uid;	 /* owner of the image */
-	gid_t gid;
 	json_t *files;	 /* rows of "files" */
 	uint64_t bytes;	 /* written so far */
 };
@@ -43,10 +41,10 @@ struct image_writer {
 /*
  * Make the temporary directory beside the final one, mode 0700, following no symlink in its last part.
  * Fails with CKPT_E_EXISTS when `path` exists and is not an empty directory, CKPT_E_OUTPUT otherwise.
- * uid, gid: owner of the image's files.
+ * The image belongs to whoever makes it, not to the process's owner: one who can alter an image can make its restorer
+ * run anything, with its restorer's rights.
  */
-int image_create(struct image_writer *w, const char *path, uid_t uid, gid_t gid,
-		 struct ckpt_err **err);
+int image_create(struct image_writer *w, const char *path, struct ckpt_err **err);
 /* Open a new file data/NAME for writing (0600). The caller closes it after image_data_done(). */
 int image_data_open(struct image_writer *w, const char *name, int *ret_fd, struct ckpt_err **err);
 /* Checksum and fsync a data file, and note it in "files". */
@@ -89,6 +87,8 @@ struct image {
  */
 int image_open(struct image *im, const char *path, struct ckpt_err **err);
 void image_done(struct image *im);
+/* May it be trusted by its caller: does it belong to the caller or to root, and can nobody else write to it? */
+int image_trusted(const struct image *im, const char *path, struct ckpt_err **err);
 /* Open data/NAME or core.PID for reading; refuses names with '/' or a leading '.'. */
 int image_file_open(const struct image *im, bool data, const char *name, int *ret_fd,
 		    struct ckpt_err **err);

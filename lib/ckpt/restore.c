@@ -230,6 +230,8 @@ static int step_open(struct build *b, struct ckpt_err **err)
 	int rc = image_open(&b->im, b->opts->image, err);
 
 	if (rc == 0)
+		rc = image_trusted(&b->im, b->opts->image, err);
+	if (rc == 0)
 		rc = host_need(b->im.manifest, err);
 	if (rc == 0)
 		rc = check_identity(b, err);

@@ -36,7 +36,13 @@ int session_loader(struct ckpt_session *s, struct loader **ret, struct ckpt_err 
 	struct loader_why why = { 0 };
 
 	if (!s->loader) {
-		int rc = loader_open(&s->loader, &why);
+		bool changed;
+		int rc;
+
+		/* A pinned set of another version would stay for ever: it is replaced by ours. */
+		if (loader_pin_state() == LOADER_PIN_OTHER_VERSION)
+			loader_pin(&changed, NULL);
+		rc = loader_open(&s->loader, &why);
 
 		if (rc < 0)
 			return ckpt_fail_loader(err, rc, &why);

@@ -68,6 +68,17 @@ void worker_scratch(struct worker *w, const char *path)
 	send_packet(w->sock, &p, path);
 }
 
+/* The kernel, short of memory, should rather end anyone else. Needs a right that we may lack: no matter. */
+static void shun_oom_killer(void)
+{
+	int fd = open("/proc/self/oom_score_adj", O_WRONLY | O_CLOEXEC);
+
+	if (fd >= 0) {
+		(void)!write(fd, "-1000", 5);
+		close(fd);
+	}
+}
+
 /* The worker must survive what ends its caller, and must not be stopped by the target's terminal. */
 static void settle_in(void)
 {
@@ -75,6 +86,7 @@ static void settle_in(void)
 	sigset_t none;
 
 	setsid();
+	shun_oom_killer();
 	for (size_t i = 0; i < sizeof(ignored) / sizeof(ignored[0]); i++)
 		signal(ignored[i], SIG_IGN);
 	signal(SIGCHLD, SIG_DFL);

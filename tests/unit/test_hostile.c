@@ -193,7 +193,7 @@ static int setup(void **state)
 		   -1, 0);
 	for (size_t i = 0; i < MEM_PAGES * CORE_PAGE; i++)
 		mem[i] = (uint8_t)(i / 64);
-	assert_int_equal(image_create(&w, path, geteuid(), getegid(), &err), 0);
+	assert_int_equal(image_create(&w, path, &err), 0);
 	write_core(&w, "core.7", mem, false);
 	write_core(&w, "core.8", mem, true);
 	assert_int_equal(image_data_write(&w, "d", "contents", 8, &err), 0);

@@ -87,7 +87,7 @@ static void make_image(const char *name, json_t *extra)
 			      1, 2, "a", "y");
 	char hex[33];
 
-	if (image_create(&w, path(name), geteuid(), getegid(), &err) < 0)
+	if (image_create(&w, path(name), &err) < 0)
 		fail_msg("%s", ckpt_err_text(err));
 	assert_int_equal(image_data_write(&w, "pipe-1", "hello", 5, &err), 0);
 	assert_int_equal(core_write(w.dir_fd, "core.5", &p, 1, -1, &opts, &bytes, hex, &err), 0);
@@ -125,7 +125,7 @@ static void expect_create_failure(const char *name, enum ckpt_code code)
 	struct image_writer w = IMAGE_WRITER_INIT;
 	struct ckpt_err *err = NULL;
 
-	assert_true(image_create(&w, name, geteuid(), getegid(), &err) < 0);
+	assert_true(image_create(&w, name, &err) < 0);
 	if (ckpt_err_code(err) != code)
 		fail_msg("%s: %s", ckpt_code_name(ckpt_err_code(err)), ckpt_err_text(err));
 	ckpt_err_free(err);
@@ -212,7 +212,7 @@ static void test_image_create__long_names(void **state)
 	assert_int_equal(top_count(), 1);
 	name[255] = 'n';
 	name[256] = '\0';
-	assert_true(image_create(&w, path(name), 0, 0, NULL) < 0);
+	assert_true(image_create(&w, path(name), NULL) < 0);
 	assert_int_equal(top_count(), 1);
 }
 
@@ -225,7 +225,7 @@ static void test_image_writer_done__leaves_nothing(void **state)
 	(void)state;
 	image_writer_done(&w);
 	image_writer_done(&zero);
-	assert_int_equal(image_create(&w, path("img"), geteuid(), getegid(), &err), 0);
+	assert_int_equal(image_create(&w, path("img"), &err), 0);
 	assert_int_equal(image_data_write(&w, "a", "x", 1, &err), 0);
 	assert_int_equal(image_data_open(&w, "b", &fd, &err), 0);
 	assert_int_equal(write(fd, "yy", 2), 2);
@@ -276,7 +276,7 @@ static void test_image_seal__file_size_limit(void **state)
 	tight.rlim_max = old.rlim_max;
 	for (int i = 0; i < 100; i++)
 		json_object_set_new(m, (char[]){ (char)('!' + i % 90), 'k', 0 }, json_integer(i));
-	assert_int_equal(image_create(&w, path("img"), geteuid(), getegid(), &err), 0);
+	assert_int_equal(image_create(&w, path("img"), &err), 0);
 	setrlimit(RLIMIT_FSIZE, &tight);
 	assert_int_equal(image_seal(&w, m, &err), -EFBIG);
 	setrlimit(RLIMIT_FSIZE, &old);
