@@ -48,43 +48,44 @@ struct rec_head {
 /* REC_TIMER, REC_GROUPS: more follow than one element of an iterator holds; see rec_request. */
 #define REC_F_MORE 0x4
 
-#define REC_COMM_LEN	 16
-#define REC_CPUS_U64	 16 /* affinity: up to 1024 CPUs */
-#define REC_PATH_MAX	 4096
-#define REC_AUXV_U64	 64 /* kernel: AT_VECTOR_SIZE, 2 * (22 + 20 + 1) at the most; used part */
-#define REC_NSIG	 64
-#define REC_NLIMITS	 16
-#define REC_GROUPS_MAX	 65536
-#define REC_FSTYPE_LEN	 16
-#define REC_DNAME_LEN	 64
+#define REC_COMM_LEN	  16
+#define REC_CPUS_U64	  16 /* affinity: up to 1024 CPUs */
+#define REC_PATH_MAX	  4096
+#define REC_AUXV_U64	  64 /* kernel: AT_VECTOR_SIZE, 2 * (22 + 20 + 1) at the most; used part */
+#define REC_NSIG	  64
+#define REC_NLIMITS	  16
+#define REC_GROUPS_MAX	  65536
+#define REC_FSTYPE_LEN	  16
+#define REC_DNAME_LEN	  64
 #define REC_ANON_NAME_LEN 80
 
 /* What a task in a blocking call will do when the call is restarted (task->restart_block.fn). */
 enum rec_restart {
 	REC_RESTART_NONE = 0,
-	REC_RESTART_NANOSLEEP = 1,	/* hrtimer_nanosleep_restart */
-	REC_RESTART_FUTEX = 2,		/* futex_wait_restart */
-	REC_RESTART_POLL = 3,		/* do_restart_poll */
-	REC_RESTART_POSIX_CPU = 4,	/* posix_cpu_nsleep_restart */
-	REC_RESTART_ALARM = 5,		/* alarm_timer_nsleep_restart */
+	REC_RESTART_NANOSLEEP = 1, /* hrtimer_nanosleep_restart */
+	REC_RESTART_FUTEX = 2,	   /* futex_wait_restart */
+	REC_RESTART_POLL = 3,	   /* do_restart_poll */
+	REC_RESTART_POSIX_CPU = 4, /* posix_cpu_nsleep_restart */
+	REC_RESTART_ALARM = 5,	   /* alarm_timer_nsleep_restart */
 	REC_RESTART_UNKNOWN = 6,
 };
 
 /*
  * The restart block, valid while the thread is stopped in a call that it will restart by it (its
- * saved rax is -ERESTART_RESTARTBLOCK); otherwise all zero, for a running or sleeping thread too. Told
- * apart by the name of the function that it holds, so also for a call that was restarted before and
- * whose number reads 219 now. Times are absolute on the clock of the call, in nanoseconds.
+ * saved rax is -ERESTART_RESTARTBLOCK); otherwise all zero, for a running or sleeping thread too.
+ * Told apart by the name of the function that it holds, so also for a call that was restarted
+ * before and whose number reads 219 now. Times are absolute on the clock of the call, in
+ * nanoseconds.
  */
 struct rec_restart_block {
-	__u32 kind;	/* enum rec_restart */
-	__u32 clockid;	/* nanosleep: the clock; poll: CLOCK_MONOTONIC; futex: of its time-out */
+	__u32 kind;	  /* enum rec_restart */
+	__u32 clockid;	  /* nanosleep: the clock; poll: CLOCK_MONOTONIC; futex: of its time-out */
 	__u64 expires_ns; /* nanosleep, futex, poll: absolute expiry; 0: none */
-	__u64 rmtp;	/* nanosleep: user address for the remaining time; else 0 */
-	__u64 uaddr;	/* futex: address; poll: array of pollfd */
-	__u32 val;	/* futex: expected value; poll: number of entries */
-	__u32 bitset;	/* futex */
-	__u32 flags;	/* futex: kernel FLAGS_*; nanosleep: enum timespec_type; poll: has_timeout */
+	__u64 rmtp;	  /* nanosleep: user address for the remaining time; else 0 */
+	__u64 uaddr;	  /* futex: address; poll: array of pollfd */
+	__u32 val;	  /* futex: expected value; poll: number of entries */
+	__u32 bitset;	  /* futex */
+	__u32 flags; /* futex: kernel FLAGS_*; nanosleep: enum timespec_type; poll: has_timeout */
 	__u32 pad;
 };
 
@@ -102,16 +103,16 @@ struct rec_cred {
 /* One per thread. Source: struct task_struct, unless said otherwise. */
 struct rec_task {
 	struct rec_head head;
-	__s32 tid, tgid; /* in the initial pid namespace's numbering of the reader */
+	__s32 tid, tgid;   /* in the initial pid namespace's numbering of the reader */
 	__s32 vtid, vtgid; /* innermost pid namespace */
-	__s32 ppid;	 /* tgid of real_parent */
+	__s32 ppid;	   /* tgid of real_parent */
 	__s32 tracer_tgid; /* tgid of the ptracer; 0: not traced */
 	__u64 start_boottime_ns;
-	__u32 state;	 /* __state */
+	__u32 state;	  /* __state */
 	__s32 exit_state; /* 0 alive, 16 dead, 32 zombie */
 	__s32 exit_code;
 	__s32 exit_signal;
-	__u32 pf_flags;	 /* PF_* */
+	__u32 pf_flags; /* PF_* */
 	__u32 jobctl;
 	__u64 mm_id, files_id, fs_id, sighand_id, signal_id, nsproxy_id, sysvsem_id, io_uring_id;
 	__u64 blocked, saved_sigmask, pending; /* bit n-1 is signal n */
@@ -126,11 +127,11 @@ struct rec_task {
 	__u32 policy; /* SCHED_* */
 	__s32 nice;
 	__u32 rt_priority;
-	__u32 reset_on_fork; /* sched_reset_on_fork */
+	__u32 reset_on_fork;				    /* sched_reset_on_fork */
 	__u64 dl_runtime, dl_deadline, dl_period, dl_flags; /* SCHED_DEADLINE, ns */
 	__u64 timer_slack_ns, default_timer_slack_ns;
 	__u32 nr_cpus_allowed;
-	__u32 ioprio; /* io_context->ioprio; 0: none */
+	__u32 ioprio;		       /* io_context->ioprio; 0: none */
 	__u64 cpus_mask[REC_CPUS_U64]; /* user's mask, or cpus_mask */
 	__u32 personality;
 	__u32 no_new_privs;
@@ -149,7 +150,7 @@ struct rec_task {
 };
 
 struct rec_itimer {
-	__u64 value_ns;	   /* time left; 0: not armed */
+	__u64 value_ns; /* time left; 0: not armed */
 	__u64 interval_ns;
 };
 
@@ -197,7 +198,7 @@ struct rec_mm {
 	__u32 n_vmas; /* map_count */
 	__u64 start_code, end_code, start_data, end_data, start_brk, brk, start_stack;
 	__u64 arg_start, arg_end, env_start, env_end;
-	__u64 vdso; /* address of the vdso text; 0: none */
+	__u64 vdso;	 /* address of the vdso text; 0: none */
 	__u64 def_flags; /* vm_flags of new areas: VM_LOCKED after mlockall(MCL_FUTURE) */
 	__u64 mm_flags;	 /* MMF_*: dumpable in bits 0-1, core filter from bit 2 on */
 	__u64 total_vm_pages, locked_vm_pages, data_vm_pages, rss_anon_pages, rss_file_pages,
@@ -240,8 +241,8 @@ struct rec_inode {
 	__u32 nlink;
 	__u32 uid, gid;
 	__u64 sb_magic;
-	__u32 f_flags; /* O_*, without O_CLOEXEC */
-	__u32 f_mode;  /* FMODE_* */
+	__u32 f_flags;	/* O_*, without O_CLOEXEC */
+	__u32 f_mode;	/* FMODE_* */
 	__u32 unhashed; /* 1: the dentry is no longer in its directory (unlinked) */
 	__u32 path_len; /* bytes of the path that follows the record, without its NUL; 0: none */
 	char fstype[REC_FSTYPE_LEN];
@@ -278,12 +279,12 @@ struct rec_file {
 	__u32 has_locks; /* bit 0 flock, 1 posix, 2 lease on the inode's lock context */
 	__u64 files_id;
 	__u64 pos;
-	__s32 fown_pid;	    /* F_SETOWN: pid or pgid in the reader's namespace; 0: none */
+	__s32 fown_pid;	     /* F_SETOWN: pid or pgid in the reader's namespace; 0: none */
 	__u32 fown_pid_type; /* 0 thread, 1 process, 2 process group (kernel's enum pid_type) */
 	__u32 fown_uid, fown_euid;
-	__s32 fown_signum; /* F_SETSIG */
-	__u32 pipe_id_lo;  /* low bits of the pipe's ring usage: buffers in use */
-	__u64 pipe_id;	   /* struct pipe_inode_info; 0: not a pipe */
+	__s32 fown_signum;    /* F_SETSIG */
+	__u32 pipe_id_lo;     /* low bits of the pipe's ring usage: buffers in use */
+	__u64 pipe_id;	      /* struct pipe_inode_info; 0: not a pipe */
 	__u32 pipe_ring_size; /* buffers */
 	__u32 pipe_bytes;     /* bytes queued */
 	__u32 pipe_readers, pipe_writers;
@@ -310,9 +311,9 @@ struct rec_groups {
 /*
  * The kernel gives one element of an iterator 32 KiB of output, which long lists exceed: those come
  * in pieces. The first piece is in the stream itself; of the last record of a piece, REC_F_MORE
- * says that the list goes on. The next piece is read from an iterator over that one thread made from
- * the program `snapshot_more`. Which piece is wanted is told in the buffer given to read(2), whose
- * address the program learns from the reader's own registers: no state outlives the call, and
+ * says that the list goes on. The next piece is read from an iterator over that one thread made
+ * from the program `snapshot_more`. Which piece is wanted is told in the buffer given to read(2),
+ * whose address the program learns from the reader's own registers: no state outlives the call, and
  * readers cannot meet.
  */
 struct rec_request {
@@ -329,18 +330,20 @@ enum rec_path_what { REC_PATH_EXE = 1, REC_PATH_CWD = 2, REC_PATH_ROOT = 3 };
 struct rec_path {
 	struct rec_head head;
 	__s32 tgid;
-	__u32 what; /* enum rec_path_what */
+	__u32 what;		/* enum rec_path_what */
 	struct rec_inode inode; /* file_id only for the executable */
 };
 
 enum rec_lock_class {
 	REC_LOCK_FLOCK = 0, /* flock(2): the description's */
-	REC_LOCK_POSIX = 1, /* fcntl(2): the process's; told of through each descriptor of the file */
-	REC_LOCK_OFD = 2,   /* fcntl(2): the description's */
+	REC_LOCK_POSIX =
+		1,	  /* fcntl(2): the process's; told of through each descriptor of the file */
+	REC_LOCK_OFD = 2, /* fcntl(2): the description's */
 	REC_LOCK_LEASE = 3,
 };
 
-/* One per file lock that is held through a descriptor, after its REC_FILE. Source: struct file_lock. */
+/* One per file lock that is held through a descriptor, after its REC_FILE. Source: struct
+ * file_lock. */
 struct rec_lock {
 	struct rec_head head;
 	__s32 tgid;

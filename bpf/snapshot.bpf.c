@@ -560,8 +560,7 @@ static __always_inline __u64 cpu_clock_now(struct k_itimer *timer, __s32 clock)
 	return (clock & 3) == 1 ? utime : utime + stime;
 }
 
-static __always_inline __u64 timer_left(struct k_itimer *timer, struct rec_timer *out,
-					bool requeue)
+static __always_inline __u64 timer_left(struct k_itimer *timer, struct rec_timer *out, bool requeue)
 {
 	bool none = out->notify == 1; /* SIGEV_NONE: never armed, yet it can be asked */
 	__u64 expires, now, late;

@@ -7,6 +7,7 @@
  * (the ABI version and a hash of the programs), which holds the programs. They are pinned as
  * programs and not as links, since a link would carry the pid of one target.
  */
+#include "btf_subset.h"
 #include "internal.h"
 
 #include <bpf/bpf.h>
@@ -148,15 +149,31 @@ static int explain_load(struct loader_why *why, int rc)
 		       libbpf_said[0] ? ": " : "", libbpf_said);
 }
 
+/* Open the skeleton, to be relocated against the kernel types that it needs and no others. */
+static struct snapshot_bpf *open_skel(int *types_fd)
+{
+	LIBBPF_OPTS(bpf_object_open_opts, opts);
+	struct snapshot_bpf *skel = snapshot_bpf__open();
+	char path[40];
+
+	*types_fd = skel ? btf_subset(bpf_object__btf(skel->obj)) : -1;
+	if (*types_fd < 0)
+		return skel;
+	snapshot_bpf__destroy(skel);
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", *types_fd);
+	opts.btf_custom_path = path;
+	return snapshot_bpf__open_opts(&opts);
+}
+
 static int load(struct snapshot_bpf **ret, struct loader_why *why)
 {
 	libbpf_print_fn_t previous;
 	struct snapshot_bpf *skel;
-	int cpus, rc = 0;
+	int cpus, types_fd, rc = 0;
 
 	libbpf_said[0] = '\0';
 	previous = libbpf_set_print(on_libbpf_print);
-	skel = snapshot_bpf__open();
+	skel = open_skel(&types_fd);
 	if (!skel) {
 		rc = errno ? -errno : -ENOMEM;
 	} else {
@@ -165,6 +182,8 @@ static int load(struct snapshot_bpf **ret, struct loader_why *why)
 			skel->rodata->possible_cpus = (__u32)cpus;
 		rc = snapshot_bpf__load(skel);
 	}
+	if (types_fd >= 0)
+		close(types_fd);
 	libbpf_set_print(previous);
 	if (rc < 0) {
 		snapshot_bpf__destroy(skel);

@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-/* COUNT memory areas of one written page each; neighbours differ in protection, so that none merge. */
+/* COUNT memory areas of one written page each; neighbours differ in protection, so that none merge.
+ */
 #include "target.h"
 
 int main(int argc, char **argv)
 {
 	long n = target_count(argc, argv);
-	char *p = mmap(NULL, (size_t)n * 4096, PROT_READ | PROT_WRITE,
-		       MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	char *p = mmap(NULL, (size_t)n * 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS,
+		       -1, 0);
 
 	if (p == MAP_FAILED)
 		err(1, "mmap");

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-/* COUNT descriptors, each of an open file description of its own, of one of at most 100 files beside READY-FILE. */
+/* COUNT descriptors, each of an open file description of its own, of one of at most 100 files
+ * beside READY-FILE. */
 #include "target.h"
 
 #include <sys/resource.h>

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-/* What the targets share: argv[1] is a file to create when all is set up, argv[2] how many of the thing to have. */
+/* What the targets share: argv[1] is a file to create when all is set up, argv[2] how many of the
+ * thing to have. */
 #ifndef TARGET_H
 #define TARGET_H
 

@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-/* limits FILE MIB: what memory and disk can do: prints us of a copy in memory, and of an O_DIRECT write with fdatasync. */
+/* limits FILE MIB: what memory and disk can do: prints us of a copy in memory, and of an O_DIRECT
+ * write with fdatasync. */
 #define _GNU_SOURCE
 #include <err.h>
 #include <fcntl.h>
-#include <stdio.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>

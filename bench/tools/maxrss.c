@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 /*
- * maxrss FILE COMMAND...: run it, and write to FILE the largest resident set (KiB) of it and of what it waited for.
- * A process spawned by a large one (a shell, python) inherits that one's peak across exec; this small one has none to give.
+ * maxrss FILE COMMAND...: run it, and write to FILE the largest resident set (KiB) of it and of
+ * what it waited for. A process spawned by a large one (a shell, python) inherits that one's peak
+ * across exec; this small one has none to give.
  */
 #define _GNU_SOURCE
 #include <err.h>

@@ -20,7 +20,8 @@ bool area_is_special(const struct rec_vma *v)
 
 bool area_not_forked(const struct rec_vma *v)
 {
-	/* Hugetlb pages are forked, but the child loses them when the pool has none left to copy to. */
+	/* Hugetlb pages are forked, but the child loses them when the pool has none left to copy
+	 * to. */
 	return v->vm_flags & (VMF_DONTCOPY | VMF_WIPEONFORK | VMF_HUGETLB);
 }
 
@@ -70,10 +71,10 @@ void area_describe(const struct rec_vma *v, const char *path, char *buf, size_t 
 	else if (v->anon_name[0])
 		safe_text(name, sizeof(name), v->anon_name);
 	else
-		snprintf(name, sizeof(name), "%s memory",
-			 f & VMF_SHARED ? "shared" : "anonymous");
+		snprintf(name, sizeof(name), "%s memory", f & VMF_SHARED ? "shared" : "anonymous");
 	snprintf(buf, len, "%s, %c%c%c%c, %llu KiB", name, f & VMF_READ ? 'r' : '-',
-		 f & VMF_WRITE ? 'w' : '-', f & VMF_EXEC ? 'x' : '-', f & VMF_SHARED ? 's' : 'p', kib);
+		 f & VMF_WRITE ? 'w' : '-', f & VMF_EXEC ? 'x' : '-', f & VMF_SHARED ? 's' : 'p',
+		 kib);
 }
 
 /* ---- manifest ---- */
@@ -83,14 +84,22 @@ static const struct area_flag {
 	uint64_t bit;
 	const char *name;
 } area_flags[] = {
-	{ VMF_MAYSHARE, "shared" },	{ VMF_GROWSDOWN, "growsdown" },
-	{ VMF_LOCKED, "locked" },	{ VMF_LOCKONFAULT, "lockonfault" },
-	{ VMF_SEQ_READ, "sequential" }, { VMF_RAND_READ, "random" },
-	{ VMF_DONTCOPY, "dontfork" },	{ VMF_WIPEONFORK, "wipeonfork" },
-	{ VMF_DONTDUMP, "dontdump" },	{ VMF_HUGEPAGE, "hugepage" },
-	{ VMF_NOHUGEPAGE, "nohugepage" }, { VMF_MERGEABLE, "mergeable" },
-	{ VMF_NORESERVE, "noreserve" }, { VMF_HUGETLB, "hugetlb" },
-	{ VMF_SYNC, "sync" },		{ VMF_DROPPABLE, "droppable" },
+	{ VMF_MAYSHARE, "shared" },
+	{ VMF_GROWSDOWN, "growsdown" },
+	{ VMF_LOCKED, "locked" },
+	{ VMF_LOCKONFAULT, "lockonfault" },
+	{ VMF_SEQ_READ, "sequential" },
+	{ VMF_RAND_READ, "random" },
+	{ VMF_DONTCOPY, "dontfork" },
+	{ VMF_WIPEONFORK, "wipeonfork" },
+	{ VMF_DONTDUMP, "dontdump" },
+	{ VMF_HUGEPAGE, "hugepage" },
+	{ VMF_NOHUGEPAGE, "nohugepage" },
+	{ VMF_MERGEABLE, "mergeable" },
+	{ VMF_NORESERVE, "noreserve" },
+	{ VMF_HUGETLB, "hugetlb" },
+	{ VMF_SYNC, "sync" },
+	{ VMF_DROPPABLE, "droppable" },
 	{ VMF_SEALED, "sealed" },
 };
 
@@ -230,8 +239,8 @@ static bool chosen(const struct rec_vma *v, enum area_choice choice)
 struct cutter {
 	const struct snap_vma *vma;
 	size_t n, at;
-	uint64_t done; /* all before this has been cut: the kernel gives a region twice at times, when a scan
-			* goes on where the one before it ended */
+	uint64_t done; /* all before this has been cut: the kernel gives a region twice at times,
+			* when a scan goes on where the one before it ended */
 	enum area_choice choice;
 	struct area_pages *out;
 };
@@ -256,8 +265,8 @@ static int cut(struct cutter *c, uint64_t start, uint64_t end, bool guard)
 			start = v->start;
 		stop = end < v->end ? end : v->end;
 		if (chosen(v, c->choice))
-			rc = guard ? push_guard(c->out, start, stop) :
-				     push_run(c->out, v, c->at, start, stop);
+			rc = guard ? push_guard(c->out, start, stop)
+				   : push_run(c->out, v, c->at, start, stop);
 		if (rc < 0)
 			return rc;
 		start = stop;
@@ -272,7 +281,8 @@ enum scan_for { SCAN_PAGES, SCAN_PAGES_NO_GUARDS, SCAN_GUARDS };
 static int scan(int fd, struct cutter *c, enum scan_for what, uint64_t last_end)
 {
 	bool guard = what == SCAN_GUARDS;
-	uint64_t without = PAGEMAP_PFNZERO | PAGEMAP_FILE | (what == SCAN_PAGES ? PAGEMAP_GUARD : 0);
+	uint64_t without =
+		PAGEMAP_PFNZERO | PAGEMAP_FILE | (what == SCAN_PAGES ? PAGEMAP_GUARD : 0);
 	_cleanup_free_ struct pagemap_region *vec = malloc(SCAN_REGIONS * sizeof(*vec));
 	struct pagemap_scan arg = {
 		.size = sizeof(arg),
@@ -287,8 +297,8 @@ static int scan(int fd, struct cutter *c, enum scan_for what, uint64_t last_end)
 	if (guard) {
 		arg.category_mask = PAGEMAP_GUARD;
 	} else {
-		/* Private pages with contents: in memory or in swap, not the shared zero page, not a
-		 * page of a file or of shared memory, not a guard (which counts as swapped). */
+		/* Private pages with contents: in memory or in swap, not the shared zero page, not
+		 * a page of a file or of shared memory, not a guard (which counts as swapped). */
 		arg.category_inverted = without;
 		arg.category_mask = without;
 		arg.category_anyof_mask = PAGEMAP_PRESENT | PAGEMAP_SWAPPED;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Memory areas: what of them goes into the manifest ("areas" of a task's "mm"), which of their pages into the
- * core file, and what one of them is for a person.
+ * Memory areas: what of them goes into the manifest ("areas" of a task's "mm"), which of their
+ * pages into the core file, and what one of them is for a person.
  */
 #ifndef CKPT_AREAS_H
 #define CKPT_AREAS_H
@@ -13,10 +13,10 @@
 #include <jansson.h>
 
 /* Bits of vm_area_struct.vm_flags (include/linux/mm.h), as far as we read them. */
-#define VMF_READ	 0x1ULL
-#define VMF_WRITE	 0x2ULL
-#define VMF_EXEC	 0x4ULL
-#define VMF_SHARED	 0x8ULL
+#define VMF_READ   0x1ULL
+#define VMF_WRITE  0x2ULL
+#define VMF_EXEC   0x4ULL
+#define VMF_SHARED 0x8ULL
 /* MAP_SHARED; of a descriptor that cannot write, VMF_SHARED is off all the same. */
 #define VMF_MAYSHARE	 0x80ULL
 #define VMF_GROWSDOWN	 0x100ULL
@@ -41,7 +41,8 @@
 #define VMF_DROPPABLE	 0x10000000000ULL
 #define VMF_SEALED	 0x40000000000ULL
 
-/* Is it made by the kernel for every process (vdso, vvar)? Such areas are mapped anew, never saved. */
+/* Is it made by the kernel for every process (vdso, vvar)? Such areas are mapped anew, never saved.
+ */
 bool area_is_special(const struct rec_vma *v);
 /* Must its pages be taken within the pause, because a fork does not copy them? */
 bool area_not_forked(const struct rec_vma *v);
@@ -61,17 +62,20 @@ struct area_pages {
 	struct core_run *run;
 	size_t n_runs;
 	uint64_t n_pages;
+
 	struct area_guard {
 		uint64_t start, end;
-	} *guard;
+	} * guard;
+
 	size_t n_guards;
 };
 
 /*
- * Find the pages of `mem_pid`, the twin or the frozen process itself, whose areas are those of `tgid` in the
- * snapshot.
+ * Find the pages of `mem_pid`, the twin or the frozen process itself, whose areas are those of
+ * `tgid` in the snapshot.
  */
 enum area_choice { AREA_ALL, AREA_FORKED, AREA_UNFORKED };
+
 int area_pages_find(struct area_pages *p, const struct snapshot *s, pid_t tgid, pid_t mem_pid,
 		    enum area_choice choice, struct ckpt_err **err);
 /* Sort and join two findings. `b` is emptied. */

@@ -2,14 +2,16 @@
 /*
  * A process under construction. The story of a restore:
  *
- * The restoring process opens every object (files, pipes, ...) itself, high up in its own descriptor table. It then clones a
- * child that has the saved pid, a copy of itself, seizes it, and from there on drives it from outside: batches of system
- * calls, run by a stub in a piece of shared memory (the arena, remote.h). The child throws away the memory it was born with,
- * maps the saved areas at their places and reads its own pages from the image straight into them; it puts the inherited
- * descriptors where they belong and closes the rest; it makes its threads, each with the saved tid, and each thread
- * takes its own attributes. Timed waits are entered anew with the time that was left and interrupted at once, so that
- * the kernel holds the same restart block as before. At the end the arena is unmapped, registers are set from outside,
- * the result is compared with the manifest, and all threads are let go.
+ * The restoring process opens every object (files, pipes, ...) itself, high up in its own
+ * descriptor table. It then clones a child that has the saved pid, a copy of itself, seizes it, and
+ * from there on drives it from outside: batches of system calls, run by a stub in a piece of shared
+ * memory (the arena, remote.h). The child throws away the memory it was born with, maps the saved
+ * areas at their places and reads its own pages from the image straight into them; it puts the
+ * inherited descriptors where they belong and closes the rest; it makes its threads, each with the
+ * saved tid, and each thread takes its own attributes. Timed waits are entered anew with the time
+ * that was left and interrupted at once, so that the kernel holds the same restart block as before.
+ * At the end the arena is unmapped, registers are set from outside, the result is compared with the
+ * manifest, and all threads are let go.
  *
  * Until then, the death of the restoring process ends the child (PTRACE_O_EXITKILL).
  */
@@ -28,12 +30,12 @@
 struct build_area {
 	uint64_t start, end;
 	int prot;
-	uint64_t flags; /* VMF_* */
+	uint64_t flags;	 /* VMF_* */
 	uint32_t object; /* 0: anonymous */
 	uint64_t offset;
-	char *name;	  /* owned; NULL: none */
-	bool special;	  /* vdso, vvar */
-	bool has_pages;	  /* some of its pages are in the core */
+	char *name;	/* owned; NULL: none */
+	bool special;	/* vdso, vvar */
+	bool has_pages; /* some of its pages are in the core */
 };
 
 /* The kernel's struct sigaction. */
@@ -67,6 +69,8 @@ struct build {
 	pid_t vpid, pid;	     /* saved, and as seen here */
 	pid_t ns_init;		     /* --new-pidns: the init of the new namespace, else 0 */
 	bool made;		     /* the child exists */
+	json_t *inherited; /* owned: "cred" and "sched" of this process, which the child has anyway
+			    */
 	struct build_sigaction sigtrap; /* set last: the stub's trap needs the default */
 	int64_t monotonic_ns, realtime_ns, boottime_ns; /* clocks when it was frozen */
 };
@@ -79,6 +83,9 @@ int build_threads(struct build *b, struct ckpt_err **err);
 int build_process(struct build *b, struct ckpt_err **err);
 int build_thread_attributes(struct build *b, struct build_thread *t, struct ckpt_err **err);
 void build_kill(struct build *b);
+
+/* Has the thread this member ("cred", "sched") from the restoring process already? */
+bool build_inherits(const struct build *b, const struct build_thread *t, const char *member);
 
 /* build_cred.c */
 int build_cred(struct build *b, struct build_thread *t, struct ckpt_err **err);

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-/* Credentials of a thread under construction. The order is everything: each step needs what the next takes away. */
+/* Credentials of a thread under construction. The order is everything: each step needs what the
+ * next takes away. */
 #include "build.h"
 #include "util.h"
 
@@ -96,8 +97,7 @@ static int queue_groups(struct build *b, pid_t tid, const struct cred_in *c, str
 		return rc;
 	there = arena_space(&b->arena, n * sizeof(uint32_t), &here);
 	for (size_t i = 0; i < n; i++)
-		((uint32_t *)here)[i] =
-			(uint32_t)json_integer_value(json_array_get(c->groups, i));
+		((uint32_t *)here)[i] = (uint32_t)json_integer_value(json_array_get(c->groups, i));
 	arena_op(&b->arena, "set the supplementary groups", SYS_setgroups, n, there, 0, 0, 0, 0);
 	return 0;
 }

@@ -23,7 +23,7 @@
 #ifndef SYS_mseal
 #define SYS_mseal 462
 #endif
-#define MADV_GUARD 102 /* MADV_GUARD_INSTALL, Linux 6.13 */
+#define MADV_GUARD	 102 /* MADV_GUARD_INSTALL, Linux 6.13 */
 #define ARCH_MAP_VDSO_64 0x2003
 #define USER_END	 0x7ffffffff000ULL
 
@@ -151,9 +151,9 @@ static int start_empty(struct build *b, struct ckpt_err **err)
 
 static int map_flags(const struct build_area *a)
 {
-	int flags = a->flags & VMF_MAYSHARE ? MAP_SHARED :
-		    a->flags & VMF_DROPPABLE ? MAP_DROPPABLE :
-					       MAP_PRIVATE;
+	int flags = a->flags & VMF_MAYSHARE    ? MAP_SHARED
+		    : a->flags & VMF_DROPPABLE ? MAP_DROPPABLE
+					       : MAP_PRIVATE;
 
 	flags |= MAP_FIXED_NOREPLACE;
 	if (!a->object)
@@ -190,15 +190,16 @@ static int map_areas(struct build *b, struct ckpt_err **err)
 /* ---- pages ---- */
 
 /*
- * Large runs are read into a scratch area of huge pages and moved (userfaultfd(2), UFFDIO_MOVE): the copy runs at
- * huge-page speed, four times that of fresh small pages, and the area keeps its own flags.
+ * Large runs are read into a scratch area of huge pages and moved (userfaultfd(2), UFFDIO_MOVE):
+ * the copy runs at huge-page speed, four times that of fresh small pages, and the area keeps its
+ * own flags.
  */
-#define HUGE		2097152ULL
-#define SCRATCH_BYTES	(32 * HUGE)
-#define UFFD_API	0xaaULL
-#define UFFDIO_API_NR	0xc018aa3fU
-#define UFFDIO_REGISTER_NR 0xc020aa00U
-#define UFFDIO_MOVE_NR	0xc028aa05U
+#define HUGE		      2097152ULL
+#define SCRATCH_BYTES	      (32 * HUGE)
+#define UFFD_API	      0xaaULL
+#define UFFDIO_API_NR	      0xc018aa3fU
+#define UFFDIO_REGISTER_NR    0xc020aa00U
+#define UFFDIO_MOVE_NR	      0xc028aa05U
 #define UFFD_FEATURE_MOVE_BIT (1ULL << 16)
 
 struct uffd_api {
@@ -242,7 +243,8 @@ static void flush_iov(struct filler *f)
 static int run_reads(struct filler *f, struct ckpt_err **err)
 {
 	struct arena *a = &f->b->arena;
-	const struct remote_op *op = (const struct remote_op *)(const void *)(a->here + ARENA_OPS_AT);
+	const struct remote_op *op =
+		(const struct remote_op *)(const void *)(a->here + ARENA_OPS_AT);
 	size_t n;
 	int rc;
 
@@ -317,7 +319,8 @@ static int read_and_move(struct filler *f, uint64_t addr, uint64_t len, uint64_t
 		if (rc < 0)
 			return rc;
 		arena_op(a, "read memory pages from the image", SYS_preadv,
-			 (uint64_t)f->b->pages_fd, arena_data(a, &iov, sizeof(iov)), 1, offset, 0, 0);
+			 (uint64_t)f->b->pages_fd, arena_data(a, &iov, sizeof(iov)), 1, offset, 0,
+			 0);
 		arena_op(a, "register memory with userfaultfd", SYS_ioctl, (uint64_t)f->uffd,
 			 UFFDIO_REGISTER_NR, arena_data(a, &reg, sizeof(reg)), 0, 0, 0);
 		arena_op(a, "move pages into place", SYS_ioctl, (uint64_t)f->uffd, UFFDIO_MOVE_NR,
@@ -362,8 +365,8 @@ static int scratch_make(struct filler *f, struct ckpt_err **err)
 
 	if (!place)
 		return 0;
-	op = arena_op(a, "make a userfaultfd", SYS_userfaultfd, 02000000 /* O_CLOEXEC */, 0, 0, 0, 0,
-		      0);
+	op = arena_op(a, "make a userfaultfd", SYS_userfaultfd, 02000000 /* O_CLOEXEC */, 0, 0, 0,
+		      0, 0);
 	((struct remote_op *)(uintptr_t)op)->flags = REMOTE_MAY_FAIL;
 	rc = arena_run(a, f->b->pid, err);
 	if (rc < 0 || op->ret < 0)
@@ -376,7 +379,8 @@ static int scratch_make(struct filler *f, struct ckpt_err **err)
 	if (rc < 0 || op->ret < 0)
 		return rc;
 	arena_op(a, "map a scratch area", SYS_mmap, place, SCRATCH_BYTES, PROT_READ | PROT_WRITE,
-		 MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE | MAP_NORESERVE, (uint64_t)-1, 0);
+		 MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE | MAP_NORESERVE, (uint64_t)-1,
+		 0);
 	arena_op(a, "ask for huge pages", SYS_madvise, place, SCRATCH_BYTES, MADV_HUGEPAGE, 0, 0, 0)
 		->flags = REMOTE_MAY_FAIL;
 	f->scratch = place;
@@ -388,8 +392,8 @@ static int scratch_drop(struct filler *f, struct ckpt_err **err)
 	struct arena *a = &f->b->arena;
 
 	if (f->scratch)
-		arena_op(a, "unmap the scratch area", SYS_munmap, f->scratch, SCRATCH_BYTES, 0, 0, 0,
-			 0);
+		arena_op(a, "unmap the scratch area", SYS_munmap, f->scratch, SCRATCH_BYTES, 0, 0,
+			 0, 0);
 	if (f->uffd >= 0)
 		arena_op(a, "close the userfaultfd", SYS_close, (uint64_t)f->uffd, 0, 0, 0, 0, 0);
 	return arena_run(a, f->b->pid, err);
@@ -449,10 +453,10 @@ static const struct {
 	uint64_t bit;
 	int advice;
 } advices[] = {
-	{ VMF_SEQ_READ, MADV_SEQUENTIAL },	{ VMF_RAND_READ, MADV_RANDOM },
-	{ VMF_DONTCOPY, MADV_DONTFORK },	{ VMF_WIPEONFORK, MADV_WIPEONFORK },
-	{ VMF_DONTDUMP, MADV_DONTDUMP },	{ VMF_HUGEPAGE, MADV_HUGEPAGE },
-	{ VMF_NOHUGEPAGE, MADV_NOHUGEPAGE },	{ VMF_MERGEABLE, MADV_MERGEABLE },
+	{ VMF_SEQ_READ, MADV_SEQUENTIAL },   { VMF_RAND_READ, MADV_RANDOM },
+	{ VMF_DONTCOPY, MADV_DONTFORK },     { VMF_WIPEONFORK, MADV_WIPEONFORK },
+	{ VMF_DONTDUMP, MADV_DONTDUMP },     { VMF_HUGEPAGE, MADV_HUGEPAGE },
+	{ VMF_NOHUGEPAGE, MADV_NOHUGEPAGE }, { VMF_MERGEABLE, MADV_MERGEABLE },
 };
 
 static int finish_area(struct build *b, const struct build_area *a, struct ckpt_err **err)
@@ -465,8 +469,8 @@ static int finish_area(struct build *b, const struct build_area *a, struct ckpt_
 	if (rc < 0)
 		return rc;
 	if (a->has_pages && (a->prot & (PROT_READ | PROT_WRITE)) != (PROT_READ | PROT_WRITE))
-		arena_op(ar, "protect a memory area", SYS_mprotect, a->start, len, (uint64_t)a->prot,
-			 0, 0, 0);
+		arena_op(ar, "protect a memory area", SYS_mprotect, a->start, len,
+			 (uint64_t)a->prot, 0, 0, 0);
 	for (size_t i = 0; i < sizeof(advices) / sizeof(advices[0]); i++)
 		/* The kernel sets this one itself on droppable memory, and refuses to be told. */
 		if (a->flags & advices[i].bit && !(a->flags & VMF_DROPPABLE))
@@ -522,16 +526,16 @@ static int seal_areas(struct build *b, struct ckpt_err **err)
 /* struct prctl_mm_map of <linux/prctl.h>. */
 static int set_mm_fields(struct build *b, struct ckpt_err **err)
 {
-	static const char *const names[] = { "start_code", "end_code", "start_data", "end_data",
-					     "start_brk", "brk", "start_stack", "arg_start",
-					     "arg_end", "env_start", "env_end" };
+	static const char *const names[] = { "start_code", "end_code",	"start_data",  "end_data",
+					     "start_brk",  "brk",	"start_stack", "arg_start",
+					     "arg_end",	   "env_start", "env_end" };
 	const json_t *mm = json_object_get(b->task, "mm");
 	struct prctl_mm_map map = { .exe_fd = (uint32_t)b->exe_fd };
-	uint64_t *fields[] = { (uint64_t *)&map.start_code, (uint64_t *)&map.end_code,
-			       (uint64_t *)&map.start_data, (uint64_t *)&map.end_data,
-			       (uint64_t *)&map.start_brk,  (uint64_t *)&map.brk,
+	uint64_t *fields[] = { (uint64_t *)&map.start_code,  (uint64_t *)&map.end_code,
+			       (uint64_t *)&map.start_data,  (uint64_t *)&map.end_data,
+			       (uint64_t *)&map.start_brk,   (uint64_t *)&map.brk,
 			       (uint64_t *)&map.start_stack, (uint64_t *)&map.arg_start,
-			       (uint64_t *)&map.arg_end,    (uint64_t *)&map.env_start,
+			       (uint64_t *)&map.arg_end,     (uint64_t *)&map.env_start,
 			       (uint64_t *)&map.env_end };
 	uint64_t auxv[REC_AUXV_U64] = { 0 };
 	json_t *words;

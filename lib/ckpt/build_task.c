@@ -51,10 +51,12 @@ int build_choose_arena(struct build *b, struct ckpt_err **err)
 	pid_t me = getpid();
 	uint64_t at = 1ULL << 24;
 	bool again = true;
-	int rc = snapshot_take(b->loader, &me, 1, SNAPSHOT_VMAS, &s, &why);
+	int rc = snapshot_take(b->loader, &me, 1, SNAPSHOT_VMAS | SNAPSHOT_TASKS, &s, &why);
 
 	if (rc < 0)
 		return ckpt_fail_loader(err, rc, &why);
+	if (snapshot_task(s, me))
+		b->inherited = task_inherited(s, snapshot_task(s, me));
 	while (again && at < USER_END - (1ULL << 32)) {
 		uint64_t end = at + ARENA_BYTES;
 
@@ -77,6 +79,13 @@ int build_choose_arena(struct build *b, struct ckpt_err **err)
 		return ckpt_fail(err, ENOMEM, CKPT_E_RESTORE,
 				 "there is no gap of 1 MiB in the saved address space");
 	return arena_init(&b->arena, at, err);
+}
+
+bool build_inherits(const struct build *b, const struct build_thread *t, const char *member)
+{
+	const json_t *ours = json_object_get(b->inherited, member);
+
+	return ours && json_equal(ours, json_object_get(t->json, member));
 }
 
 /* ---- the child ---- */
@@ -117,6 +126,7 @@ static _Noreturn void child_main(const struct child_args *c)
 		int error;
 		pid_t pid;
 	} word = { .error = child_prepare(c), .pid = getpid() };
+
 	char go;
 
 	if (write(c->report_fd, &word, sizeof(word)) != sizeof(word) || word.error ||
@@ -149,7 +159,8 @@ static pid_t clone_with_pid(pid_t vpid, const struct child_args *c)
 }
 
 /*
- * Detached: a go-between makes the child and ends, so that init, or the next subreaper, becomes its parent.
+ * Detached: a go-between makes the child and ends, so that init, or the next subreaper, becomes its
+ * parent.
  */
 static int clone_detached(pid_t vpid, const struct child_args *c)
 {
@@ -171,9 +182,10 @@ static int clone_detached(pid_t vpid, const struct child_args *c)
 static int pid_error(const struct build *b, int rc, struct ckpt_err **err)
 {
 	if (rc == -EEXIST)
-		return ckpt_fail(err, EEXIST, CKPT_E_PID_TAKEN,
-				 "pid %d is in use, if only as the id of a session or process group",
-				 b->vpid);
+		return ckpt_fail(
+			err, EEXIST, CKPT_E_PID_TAKEN,
+			"pid %d is in use, if only as the id of a session or process group",
+			b->vpid);
 	if (rc == -EPERM) {
 		ckpt_fail(err, EPERM, CKPT_E_PRIVILEGE, "choose the pid of a new process");
 		ckpt_hint(err, "run as root, or with CAP_CHECKPOINT_RESTORE");
@@ -185,13 +197,16 @@ static int pid_error(const struct build *b, int rc, struct ckpt_err **err)
 static int make_child(struct build *b, const struct child_args *c, int report[2],
 		      struct ckpt_err **err)
 {
-	/* In a namespace of its own the child cannot say which pid it has here: it stays our child until we end. */
+	/* In a namespace of its own the child cannot say which pid it has here: it stays our child
+	 * until we end. */
 	bool between = b->opts->detach && !b->ns_init;
 	pid_t pid = between ? clone_detached(b->vpid, c) : clone_with_pid(b->vpid, c);
+
 	struct {
 		int error;
 		pid_t pid;
 	} word = { EIO, 0 };
+
 	ssize_t n;
 
 	if (pid < 0)
@@ -292,8 +307,8 @@ static int close_others(struct build *b, const json_t *rows, struct ckpt_err **e
 		if (rc < 0)
 			return rc;
 		if (fd > next)
-			arena_op(&b->arena, "close the restorer's descriptors", SYS_close_range, next,
-				 fd - 1, 0, 0, 0, 0);
+			arena_op(&b->arena, "close the restorer's descriptors", SYS_close_range,
+				 next, fd - 1, 0, 0, 0, 0);
 		next = fd + 1;
 	}
 	arena_op(&b->arena, "close the restorer's descriptors", SYS_close_range, next, ~0U, 0, 0, 0,
@@ -320,22 +335,23 @@ int build_files(struct build *b, struct ckpt_err **err)
 		if (rc == 0)
 			rc = js_u32(row, "object", &object, err);
 		if (rc == 0 && ((int64_t)fd <= last || object >= b->kr.n_fd || !object))
-			rc = ckpt_fail(err, EINVAL, CKPT_E_IMAGE, "descriptor %u is out of order", fd);
+			rc = ckpt_fail(err, EINVAL, CKPT_E_IMAGE, "descriptor %u is out of order",
+				       fd);
 		if (rc == 0)
 			rc = build_room(b, b->pid, 1, 0, err);
 		if (rc < 0)
 			return rc;
 		last = fd;
-		arena_op(a, "put a descriptor in its place", SYS_dup3, (uint64_t)b->kr.fd[object], fd,
-			 cloexec ? O_CLOEXEC : 0, 0, 0, 0);
+		arena_op(a, "put a descriptor in its place", SYS_dup3, (uint64_t)b->kr.fd[object],
+			 fd, cloexec ? O_CLOEXEC : 0, 0, 0, 0);
 	}
 	if (rc == 0)
 		rc = build_room(b, b->pid, 5, 16, err);
 	if (rc < 0)
 		return rc;
 	if (b->root_fd >= 0) {
-		arena_op(a, "go to the root directory", SYS_fchdir, (uint64_t)b->root_fd, 0, 0, 0, 0,
-			 0);
+		arena_op(a, "go to the root directory", SYS_fchdir, (uint64_t)b->root_fd, 0, 0, 0,
+			 0, 0);
 		arena_op(a, "change the root directory", SYS_chroot, arena_data(a, ".", 2), 0, 0, 0,
 			 0, 0);
 	}
@@ -441,6 +457,7 @@ static int set_sched(const struct build_thread *t, struct ckpt_err **err)
 		uint32_t priority;
 		uint64_t runtime, deadline, period;
 	} sa = { .size = 48 };
+
 	uint64_t mask[REC_CPUS_U64] = { 0 };
 	json_t *sc, *aff = NULL;
 	bool reset = false;
@@ -473,7 +490,8 @@ static int set_sched(const struct build_thread *t, struct ckpt_err **err)
 	if (syscall(SYS_sched_setaffinity, t->tid, sizeof(mask), mask) < 0)
 		return ckpt_fail_errno(err, errno, CKPT_E_MACHINE,
 				       "set the CPU affinity of thread %d", t->vtid);
-	/* A real-time thread has a nice value, too, for later; sched_setattr(2) does not set it then. */
+	/* A real-time thread has a nice value, too, for later; sched_setattr(2) does not set it
+	 * then. */
 	if (setpriority(PRIO_PROCESS, (id_t)t->tid, sa.nice) < 0 ||
 	    syscall(SYS_sched_setattr, t->tid, &sa, 0) < 0)
 		return ckpt_fail_errno(err, errno, CKPT_E_PRIVILEGE,
@@ -550,8 +568,8 @@ static void queue_thread(struct build *b, const struct thread_in *in)
 		arena_op(a, "set the timer slack", SYS_prctl, PR_SET_TIMERSLACK, in->slack, 0, 0, 0,
 			 0);
 	if (in->mce_kill != PR_MCE_KILL_DEFAULT)
-		arena_op(a, "set the memory-failure policy", SYS_prctl, PR_MCE_KILL, PR_MCE_KILL_SET,
-			 in->mce_kill, 0, 0, 0);
+		arena_op(a, "set the memory-failure policy", SYS_prctl, PR_MCE_KILL,
+			 PR_MCE_KILL_SET, in->mce_kill, 0, 0, 0);
 	arena_op(a, "set the personality", SYS_personality, in->personality, 0, 0, 0, 0, 0);
 	if (in->rseq)
 		arena_op(a, "register rseq", SYS_rseq, in->rseq, in->rseq_len, 0, in->rseq_sig, 0,
@@ -567,7 +585,7 @@ int build_thread_attributes(struct build *b, struct build_thread *t, struct ckpt
 	if (rc == 0 && strlen(in.comm) > 15)
 		rc = ckpt_fail(err, EINVAL, CKPT_E_IMAGE, "the name of thread %d is too long",
 			       t->vtid);
-	if (rc == 0)
+	if (rc == 0 && !build_inherits(b, t, "sched"))
 		rc = set_sched(t, err);
 	if (rc == 0)
 		rc = build_room(b, t->tid, 16, 256, err);
@@ -577,7 +595,7 @@ int build_thread_attributes(struct build *b, struct build_thread *t, struct ckpt
 	}
 	if (rc == 0 && t == b->thread)
 		rc = queue_pending(b, t, json_object_get(b->task, "pending"), true, err);
-	if (rc == 0)
+	if (rc == 0 && !build_inherits(b, t, "cred"))
 		rc = build_cred(b, t, err);
 	if (rc == 0)
 		rc = build_room(b, t->tid, 3, 0, err);
@@ -586,7 +604,8 @@ int build_thread_attributes(struct build *b, struct build_thread *t, struct ckpt
 		arena_op(a, "set the parent-death signal", SYS_prctl, PR_SET_PDEATHSIG,
 			 (uint64_t)in.pdeath, 0, 0, 0, 0);
 		if (in.nnp)
-			arena_op(a, "set no_new_privs", SYS_prctl, PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0, 0);
+			arena_op(a, "set no_new_privs", SYS_prctl, PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0,
+				 0);
 		rc = arena_run(a, t->tid, err);
 	}
 	free(in.comm);
@@ -706,7 +725,9 @@ static int set_limits(struct build *b, struct ckpt_err **err)
 		if (prlimit(b->pid, (enum __rlimit_resource)i, &lim, NULL) < 0) {
 			rc = ckpt_fail_errno(err, errno, CKPT_E_LIMIT,
 					     "set resource limit %d of process %d", i, b->vpid);
-			ckpt_hint(err, "raise this shell's hard limit (ulimit -H), or add CAP_SYS_RESOURCE");
+			ckpt_hint(
+				err,
+				"raise this shell's hard limit (ulimit -H), or add CAP_SYS_RESOURCE");
 		}
 	}
 	return rc;
@@ -747,11 +768,11 @@ static int queue_mm_modes(struct build *b, struct ckpt_err **err)
 		return rc;
 	for (size_t i = 0; i < sizeof(barriers) / sizeof(barriers[0]); i++)
 		if (state & barriers[i].state)
-			arena_op(a, "register for membarrier", SYS_membarrier, barriers[i].cmd, 0, 0,
-				 0, 0, 0);
+			arena_op(a, "register for membarrier", SYS_membarrier, barriers[i].cmd, 0,
+				 0, 0, 0, 0);
 	if (thp)
-		arena_op(a, "disable transparent huge pages", SYS_prctl, PR_SET_THP_DISABLE, 1, 0, 0,
-			 0, 0);
+		arena_op(a, "disable transparent huge pages", SYS_prctl, PR_SET_THP_DISABLE, 1, 0,
+			 0, 0, 0);
 	if (merge)
 		arena_op(a, "let all memory be merged", SYS_prctl, 67, 1, 0, 0, 0, 0);
 	if (mdwe & 1)
@@ -760,8 +781,8 @@ static int queue_mm_modes(struct build *b, struct ckpt_err **err)
 		arena_op(a, "lock future memory", SYS_mlockall,
 			 MCL_FUTURE | (onfault ? MCL_ONFAULT : 0), 0, 0, 0, 0, 0);
 	if (reaper)
-		arena_op(a, "become a child subreaper", SYS_prctl, PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0,
-			 0);
+		arena_op(a, "become a child subreaper", SYS_prctl, PR_SET_CHILD_SUBREAPER, 1, 0, 0,
+			 0, 0);
 	return 0;
 }
 

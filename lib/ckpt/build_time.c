@@ -105,8 +105,8 @@ static void queue_timer(struct build *b, const struct timer_in *t)
 	arena_op(&b->arena, "make a POSIX timer", SYS_timer_create, (uint64_t)(int64_t)t->clock,
 		 ev_at, id_at, 0, 0, 0);
 	if (t->queued) {
-		/* Its signal is pending. It expires again, as long ago as it did: the kernel queues the signal
-		 * itself, and counts the overruns on when that is delivered. */
+		/* Its signal is pending. It expires again, as long ago as it did: the kernel queues
+		 * the signal itself, and counts the overruns on when that is delivered. */
 		clock_gettime(t->clock, &now);
 		its.it_value = to_timespec(now.tv_sec * NS_PER_S + now.tv_nsec - (int64_t)t->late);
 		flags = TIMER_ABSTIME;
@@ -124,8 +124,8 @@ static int queue_posix_timers(struct build *b, struct ckpt_err **err)
 
 	if (rc < 0 || json_array_size(rows) == 0)
 		return rc;
-	arena_op(&b->arena, "let timers have their old ids (PR_TIMER_CREATE_RESTORE_IDS)", SYS_prctl,
-		 TIMER_RESTORE_IDS, 1, 0, 0, 0, 0);
+	arena_op(&b->arena, "let timers have their old ids (PR_TIMER_CREATE_RESTORE_IDS)",
+		 SYS_prctl, TIMER_RESTORE_IDS, 1, 0, 0, 0, 0);
 	for (size_t i = 0; rc == 0 && i < json_array_size(rows); i++) {
 		struct timer_in t = { 0 };
 
@@ -138,8 +138,8 @@ static int queue_posix_timers(struct build *b, struct ckpt_err **err)
 	if (rc == 0)
 		rc = build_room(b, b->pid, 1, 0, err);
 	if (rc == 0)
-		arena_op(&b->arena, "let timers have new ids again", SYS_prctl, TIMER_RESTORE_IDS, 0,
-			 0, 0, 0, 0);
+		arena_op(&b->arena, "let timers have new ids again", SYS_prctl, TIMER_RESTORE_IDS,
+			 0, 0, 0, 0, 0);
 	return rc;
 }
 
@@ -269,8 +269,9 @@ static bool wait_call(struct build *b, const struct build_thread *t, const struc
 }
 
 /*
- * Let the thread really enter the call, and interrupt it: the kernel builds the restart block itself. The interrupt is
- * pending before the call begins, so that it ends as soon as the wait would begin.
+ * Let the thread really enter the call, and interrupt it: the kernel builds the restart block
+ * itself. The interrupt is pending before the call begins, so that it ends as soon as the wait
+ * would begin.
  */
 static int enter_and_interrupt(pid_t tid, const struct user_regs_struct *r,
 			       struct user_regs_struct *after)
@@ -313,8 +314,8 @@ int build_enter_wait(struct build *b, struct build_thread *t, struct ckpt_err **
 		return 0;
 	rc = enter_and_interrupt(t->tid, &regs, &after);
 	if (rc < 0)
-		return ckpt_fail_errno(err, rc, CKPT_E_DIED,
-				       "let thread %d enter its wait again", t->vtid);
+		return ckpt_fail_errno(err, rc, CKPT_E_DIED, "let thread %d enter its wait again",
+				       t->vtid);
 	/* The wait may be over at once (the futex's value has changed): then that is its result. */
 	if ((int64_t)after.rax != -516) {
 		struct core_thread *c = (struct core_thread *)(uintptr_t)t->core;

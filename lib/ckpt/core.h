@@ -2,11 +2,11 @@
 /*
  * core.PID: the registers and the memory of one process as a valid ELF core file.
  *
- * Layout: ELF header; program headers (PT_NOTE, then one PT_LOAD per run of saved pages, which in memory
- * also covers the gap behind it, and one per gap at the start of an area, p_filesz 0); notes; padding to
- * 4096; pages, each run page-aligned. With more than
- * 65,534 program headers the count stands in section header 0 (PN_XNUM). Our own note, owner "EBPFCKPT",
- * carries the table of runs with checksums.
+ * Layout: ELF header; program headers (PT_NOTE, then one PT_LOAD per run of saved pages, which in
+ * memory also covers the gap behind it, and one per gap at the start of an area, p_filesz 0);
+ * notes; padding to 4096; pages, each run page-aligned. With more than 65,534 program headers the
+ * count stands in section header 0 (PN_XNUM). Our own note, owner "EBPFCKPT", carries the table of
+ * runs with checksums.
  */
 #ifndef CKPT_CORE_H
 #define CKPT_CORE_H
@@ -25,32 +25,32 @@ struct core_thread {
 	struct user_regs_struct gpr;
 	void *xstate;
 	size_t xstate_len;
-	uint64_t blocked;  /* for NT_PRSTATUS */
+	uint64_t blocked; /* for NT_PRSTATUS */
 	uint64_t pending;
-	siginfo_t info;	   /* NT_SIGINFO; zeroed when none */
+	siginfo_t info; /* NT_SIGINFO; zeroed when none */
 };
 
 /* An area for NT_FILE and PT_LOAD. */
 struct core_area {
 	uint64_t start, end;
-	uint32_t prot;	    /* PROT_* */
+	uint32_t prot; /* PROT_* */
 	uint64_t pgoff_bytes;
-	const char *path;   /* borrowed; NULL: not a file */
+	const char *path; /* borrowed; NULL: not a file */
 };
 
 /* A run of consecutive pages saved. */
 struct core_run {
-	uint64_t start;	   /* address */
+	uint64_t start; /* address */
 	uint64_t n_pages;
-	uint64_t offset;   /* in the core file; set by the writer */
-	uint64_t xxh3;	   /* XXH3-64 of the pages, set by the writer */
-	uint32_t area;	   /* index of its area */
-	uint32_t source;   /* enum core_source */
+	uint64_t offset; /* in the core file; set by the writer */
+	uint64_t xxh3;	 /* XXH3-64 of the pages, set by the writer */
+	uint32_t area;	 /* index of its area */
+	uint32_t source; /* enum core_source */
 };
 
 enum core_source {
-	CORE_FROM_READV = 0, /* process_vm_readv of the memory task */
-	CORE_FROM_MEM = 1,   /* /proc/PID/mem: no read permission, yet pages */
+	CORE_FROM_READV = 0,  /* process_vm_readv of the memory task */
+	CORE_FROM_MEM = 1,    /* /proc/PID/mem: no read permission, yet pages */
 	CORE_FROM_BUFFER = 2, /* taken within the pause: `buffers` */
 };
 
@@ -64,7 +64,7 @@ struct core_process {
 	char state; /* R, S, T, ... */
 	int nice;
 	const uint64_t *auxv;
-	size_t n_auxv; /* words */
+	size_t n_auxv;			   /* words */
 	const struct core_thread *threads; /* leader first */
 	size_t n_threads;
 	const struct core_area *areas;
@@ -82,9 +82,9 @@ struct core_write_opts {
 };
 
 /*
- * Write core.PID into dir_fd (0600, must not exist), memory read from `mem_pid` (the twin, or the frozen
- * process), with reading and writing overlapped in a bounded number of aligned buffers (at most
- * 24 MiB in all), then fsync. CORE_FROM_BUFFER runs are read from `stash_fd`, a memfd or an
+ * Write core.PID into dir_fd (0600, must not exist), memory read from `mem_pid` (the twin, or the
+ * frozen process), with reading and writing overlapped in a bounded number of aligned buffers (at
+ * most 24 MiB in all), then fsync. CORE_FROM_BUFFER runs are read from `stash_fd`, a memfd or an
  * unlinked file in which such runs stand one after the other, in order.
  * *ret_bytes: file size on disk; head_xxh3: 32 hex digits and NUL.
  */
@@ -97,27 +97,29 @@ struct core_file {
 	int fd;
 	struct core_thread *threads;
 	size_t n_threads;
-	struct core_run *runs; /* sorted, page-aligned, not overlapping, in user space; when compressed
-				* `offset` counts in the uncompressed stream of pages */
+	struct core_run *runs; /* sorted, page-aligned, not overlapping, in user space; when
+				* compressed `offset` counts in the uncompressed stream of pages */
 	size_t n_runs;
 	bool compressed;
-	uint64_t pages_offset;	/* of the first page in the file (uncompressed) */
+	uint64_t pages_offset; /* of the first page in the file (uncompressed) */
 	uint64_t n_pages;
-	uint64_t *frame_table;	/* compressed: pairs (offset in file, compressed length) per frame */
+	uint64_t *frame_table; /* compressed: pairs (offset in file, compressed length) per frame */
 	size_t n_frames;
-	uint64_t frame_bytes;	/* uncompressed bytes per frame, the last may be shorter */
+	uint64_t frame_bytes; /* uncompressed bytes per frame, the last may be shorter */
 };
 
 int core_open(struct core_file *c, int fd /* taken, also on failure */, struct ckpt_err **err);
 void core_done(struct core_file *c);
-/* XXH3-128 of the head (all before the first page), as core_write() gives it: 32 hex digits and NUL. */
+/* XXH3-128 of the head (all before the first page), as core_write() gives it: 32 hex digits and
+ * NUL. */
 int core_head_xxh3(int fd /* borrowed */, char hex[33], struct ckpt_err **err);
 /* Check the checksums of all runs. */
 int core_verify(struct core_file *c, struct ckpt_err **err);
 /*
- * Make the pages available uncompressed as a file: returns a descriptor (dup of c->fd when the core is not
- * compressed, else a memfd filled by decompression) and the offset at which run 0 begins (runs follow each
- * other without gaps in the order of the table). Checksums are verified when `verify`.
+ * Make the pages available uncompressed as a file: returns a descriptor (dup of c->fd when the core
+ * is not compressed, else a memfd filled by decompression) and the offset at which run 0 begins
+ * (runs follow each other without gaps in the order of the table). Checksums are verified when
+ * `verify`.
  */
 int core_pages_fd(struct core_file *c, bool verify, int *ret_fd, uint64_t *ret_offset,
 		  struct ckpt_err **err);

@@ -4,14 +4,13 @@
  *
  *   look    snapshot the running process, judge every resource, make the image's directory
  *   freeze  stop every thread                                            --- the pause begins
- *   take    snapshot again (this one is the truth), registers, queues, contents that live in the kernel
- *   fork    a copy-on-write twin
- *   thaw    let the process go on                                        --- the pause ends
- *   write   the twin's pages, the manifest
- *   seal    checksums, fsync, rename
+ *   take    snapshot again (this one is the truth), registers, queues, contents that live in the
+ * kernel fork    a copy-on-write twin thaw    let the process go on --- the pause ends write   the
+ * twin's pages, the manifest seal    checksums, fsync, rename
  *
- * When the process shall not go on (kill, stop) or must not fork, there is no twin: the frozen process itself is read,
- * and thaws last. Runs in a worker process (worker.h). On failure everything is undone, the process runs on.
+ * When the process shall not go on (kill, stop) or must not fork, there is no twin: the frozen
+ * process itself is read, and thaws last. Runs in a worker process (worker.h). On failure
+ * everything is undone, the process runs on.
  */
 #include "areas.h"
 #include "core.h"
@@ -186,6 +185,7 @@ static int same_process(struct dump *d, struct ckpt_err **err)
 static int fill_stash(struct dump *d, const struct area_pages *p, struct ckpt_err **err)
 {
 	enum { CHUNK = 1 << 20 };
+
 	_cleanup_free_ char *buf = malloc(CHUNK);
 	_cleanup_close_ int mem = -1;
 	char path[64];
@@ -332,9 +332,9 @@ static int core_inputs(struct dump *d, struct core_thread **ret_threads,
 			.end = v->end,
 			.prot = (uint32_t)(v->vm_flags & 7),
 			.pgoff_bytes = v->pgoff_bytes,
-			.path = v->has_file && d->snap->vmas[first + i].path[0] ?
-					d->snap->vmas[first + i].path :
-					NULL,
+			.path = v->has_file && d->snap->vmas[first + i].path[0]
+					? d->snap->vmas[first + i].path
+					: NULL,
 		};
 	}
 	return 0;
@@ -366,10 +366,18 @@ static int write_core(struct dump *d, struct ckpt_err **err)
 					.direct = true,
 					.progress = count_progress,
 					.userdata = d->w };
-	struct core_process core = { .pid = t->vtgid, .ppid = p->ppid, .pgid = p->pgid, .sid = p->sid,
-				     .uid = t->cred.uid, .gid = t->cred.gid, .state = 'R',
-				     .nice = t->nice, .auxv = (const uint64_t *)m->auxv, .n_auxv = REC_AUXV_U64,
-				     .n_threads = d->taken.n, .runs = d->pages.run,
+	struct core_process core = { .pid = t->vtgid,
+				     .ppid = p->ppid,
+				     .pgid = p->pgid,
+				     .sid = p->sid,
+				     .uid = t->cred.uid,
+				     .gid = t->cred.gid,
+				     .state = 'R',
+				     .nice = t->nice,
+				     .auxv = (const uint64_t *)m->auxv,
+				     .n_auxv = REC_AUXV_U64,
+				     .n_threads = d->taken.n,
+				     .runs = d->pages.run,
 				     .n_runs = d->pages.n_runs };
 	_cleanup_free_ struct core_thread *threads = NULL;
 	_cleanup_free_ struct core_area *areas = NULL;
@@ -393,9 +401,10 @@ static int write_core(struct dump *d, struct ckpt_err **err)
 }
 
 /*
- * process_vm_readv(2) pins pages, and for that the kernel gives the twin copies of its own of all that it shares with the
- * program (gup_must_unshare() in mm/gup.c): slow, and the memory twice. /proc/PID/mem does not pin. It takes a call for each
- * run, though, so that short runs are better read many at once.
+ * process_vm_readv(2) pins pages, and for that the kernel gives the twin copies of its own of all
+ * that it shares with the program (gup_must_unshare() in mm/gup.c): slow, and the memory twice.
+ * /proc/PID/mem does not pin. It takes a call for each run, though, so that short runs are better
+ * read many at once.
  */
 #define UNSHARE_MAX_PAGES 16
 
@@ -454,8 +463,7 @@ static int make_manifest(struct dump *d, json_t **ret, struct ckpt_err **err)
 		return rc;
 	/* The stop signal of a stopped process; it is stopped again when restored. */
 	if (js_set_int(json_object_get(task, "info"), "stopped", leader->group_stop) ||
-	    clocks_save(d, m) ||
-	    js_set_int(m, "root_pid", snapshot_task(d->snap, d->pid)->vtgid))
+	    clocks_save(d, m) || js_set_int(m, "root_pid", snapshot_task(d->snap, d->pid)->vtgid))
 		return ckpt_fail_nomem(err);
 	*ret = TAKE_PTR(m);
 	return 0;
@@ -573,8 +581,8 @@ static int dump_in_worker(struct worker *w, struct ckpt_session *s,
 
 	d.kd = (struct kind_dump){
 		.w = &d.image,
-		.deleted_limit_bytes = opts->deleted_limit_bytes ? opts->deleted_limit_bytes :
-								   DELETED_LIMIT_DEFAULT,
+		.deleted_limit_bytes = opts->deleted_limit_bytes ? opts->deleted_limit_bytes
+								 : DELETED_LIMIT_DEFAULT,
 		.has_pid = has_pid,
 		.root = opts->pid,
 		.root_pidfd = -1,
@@ -599,7 +607,8 @@ EXPORT int ckpt_dump(struct ckpt_session *s, const struct ckpt_dump_opts *opts,
 		return ckpt_fail(err, EINVAL, CKPT_E_USAGE,
 				 "the program was built for another version of this library");
 	if (kill(opts->pid, 0) < 0 && errno == ESRCH)
-		return ckpt_fail(err, ESRCH, CKPT_E_NO_PROCESS, "there is no process %d", opts->pid);
+		return ckpt_fail(err, ESRCH, CKPT_E_NO_PROCESS, "there is no process %d",
+				 opts->pid);
 	if (opts->pid == getpid())
 		return ckpt_fail(err, EINVAL, CKPT_E_SELF, "%d is this program itself", opts->pid);
 	rc = session_loader(s, &l, err);

@@ -64,10 +64,12 @@ extern "C" {
 	X(CKPT_E_MACHINE, 1, "this machine lacks something that the process needs", "")            \
 	X(CKPT_E_LIMIT, 1, "a limit is in the way", "")                                            \
 	X(CKPT_E_RESTORE, 1, "the process could not be rebuilt", "")                               \
-	X(CKPT_E_DIFFERENT, 1, "the restored process differs from the image", "please report this") \
+	X(CKPT_E_DIFFERENT, 1, "the restored process differs from the image",                      \
+	  "please report this")                                                                    \
 	X(CKPT_E_DIED, 1, "the restored process died before it could go on", "")
 
 enum ckpt_code {
+
 #define CKPT_CODE_ENUM(code, status, sentence, hint) code,
 	CKPT_CODES(CKPT_CODE_ENUM)
 #undef CKPT_CODE_ENUM
@@ -110,7 +112,8 @@ void ckpt_session_set_progress(struct ckpt_session *s, ckpt_progress_fn *fn, voi
 
 /* One timed stage of a dump or a restore. */
 struct ckpt_stage {
-	const char *name; /* static: "look", "freeze", "take", "fork", "thaw", "write", "seal", ... */
+	const char
+		*name; /* static: "look", "freeze", "take", "fork", "thaw", "write", "seal", ... */
 	uint64_t us;
 };
 
@@ -127,20 +130,20 @@ enum ckpt_after {
 };
 
 struct ckpt_dump_opts {
-	size_t size;		    /* sizeof(struct ckpt_dump_opts) */
-	pid_t pid;		    /* thread group leader, caller's pid namespace */
-	const char *output;	    /* directory to make; must not exist, or be empty */
+	size_t size;	    /* sizeof(struct ckpt_dump_opts) */
+	pid_t pid;	    /* thread group leader, caller's pid namespace */
+	const char *output; /* directory to make; must not exist, or be empty */
 	enum ckpt_after after;
-	bool frozen;		    /* write while frozen, without a copy-on-write twin */
+	bool frozen; /* write while frozen, without a copy-on-write twin */
 	bool compress;
-	int compress_level;	    /* zstd level, 0: default (1) */
+	int compress_level;	      /* zstd level, 0: default (1) */
 	uint64_t deleted_limit_bytes; /* contents of unlinked files saved up to this; 0: 64 MiB */
 };
 
 struct ckpt_dump_result {
 	pid_t pid;
 	unsigned int n_tasks, n_threads;
-	uint64_t image_bytes; /* on disk */
+	uint64_t image_bytes;  /* on disk */
 	uint64_t memory_bytes; /* pages saved */
 	uint64_t pause_us, total_us;
 	size_t n_stages;
@@ -159,7 +162,7 @@ int ckpt_dump(struct ckpt_session *s, const struct ckpt_dump_opts *opts,
 struct ckpt_restore_opts {
 	size_t size; /* sizeof(struct ckpt_restore_opts) */
 	const char *image;
-	bool detach;	    /* the restored process becomes a child of init (or of the next subreaper) */
+	bool detach; /* the restored process becomes a child of init (or of the next subreaper) */
 	bool new_pidns;	    /* in a pid namespace of its own */
 	bool allow_changed; /* files may differ from what they were */
 };
@@ -211,7 +214,8 @@ int ckpt_verify(struct ckpt_session *s, const char *image, struct ckpt_err **err
 /* A person's view of the image, written to `out`; json: the manifest, pretty-printed. */
 int ckpt_show(struct ckpt_session *s, const char *image, bool json, FILE *out,
 	      struct ckpt_err **err);
-/* A plain (uncompressed) ELF core file of one process of the image, written to descriptor `out_fd`. */
+/* A plain (uncompressed) ELF core file of one process of the image, written to descriptor `out_fd`.
+ */
 int ckpt_show_core(struct ckpt_session *s, const char *image, pid_t pid, int out_fd,
 		   struct ckpt_err **err);
 

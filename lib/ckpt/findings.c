@@ -8,8 +8,8 @@
 
 #define EXPORT __attribute__((visibility("default")))
 
-int findings_add(struct ckpt_findings *f, enum ckpt_verdict v, const char *subject, const char *what,
-		 const char *why, const char *remedy, struct ckpt_err **err)
+int findings_add(struct ckpt_findings *f, enum ckpt_verdict v, const char *subject,
+		 const char *what, const char *why, const char *remedy, struct ckpt_err **err)
 {
 	struct ckpt_finding row = { v, strdup(subject), strdup(what), strdup(why), strdup(remedy) };
 	struct ckpt_finding *more = realloc(f->row, (f->n + 1) * sizeof(*more));

@@ -5,19 +5,21 @@
 #include "trace.h"
 #include "util.h"
 
-#include <stdlib.h>
 #include <signal.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/ptrace.h>
 #include <sys/wait.h>
 
 /*
- * A pass lists the threads, seizes those that are new, and stops them. A thread not yet stopped may make
- * another meanwhile; each pass leaves fewer that can. A program that only makes threads is caught after
- * a handful of passes; the bound is there so that the pause is bounded whatever happens.
+ * A pass lists the threads, seizes those that are new, and stops them. A thread not yet stopped may
+ * make another meanwhile; each pass leaves fewer that can. A program that only makes threads is
+ * caught after a handful of passes; the bound is there so that the pause is bounded whatever
+ * happens.
  */
 #define FREEZE_PASSES_MAX 200
-/* A thread that is ending or in exec(2) may not be seized for a moment: EPERM, as without privilege. */
+/* A thread that is ending or in exec(2) may not be seized for a moment: EPERM, as without
+ * privilege. */
 #define REFUSED_PASSES_MAX 20
 
 static bool is_frozen(const struct freeze *f, pid_t tid)
@@ -44,7 +46,8 @@ static int add(struct freeze *f, pid_t tid, struct ckpt_err **err)
 	return 0;
 }
 
-/* Seize and interrupt the threads of a snapshot that are not in `f` yet; their number, or an error. */
+/* Seize and interrupt the threads of a snapshot that are not in `f` yet; their number, or an error.
+ */
 static int seize_new(struct freeze *f, const struct snapshot *s, int *refused,
 		     struct ckpt_err **err)
 {
@@ -96,9 +99,10 @@ static int wait_new(struct freeze *f, size_t first, struct ckpt_err **err)
 			continue;
 		}
 		if (rc == -ETIMEDOUT) {
-			ckpt_fail(err, ETIMEDOUT, CKPT_E_CHANGING,
-				  "thread %d did not stop within %d s: it waits for a device or file server",
-				  f->thread[i].tid, TRACE_STOP_DEADLINE_MS / 1000);
+			ckpt_fail(
+				err, ETIMEDOUT, CKPT_E_CHANGING,
+				"thread %d did not stop within %d s: it waits for a device or file server",
+				f->thread[i].tid, TRACE_STOP_DEADLINE_MS / 1000);
 			ckpt_hint(err, "try again when the disk or network file system answers");
 			return -ETIMEDOUT;
 		}
@@ -167,7 +171,8 @@ static void reap(pid_t tid)
 void freeze_kill(struct freeze *f)
 {
 	kill(f->tgid, SIGKILL);
-	/* As their tracer we are told first; only then is the real parent, once all other threads are gone. */
+	/* As their tracer we are told first; only then is the real parent, once all other threads
+	 * are gone. */
 	for (size_t i = 0; i < f->n; i++)
 		if (f->thread[i].tid != f->tgid)
 			reap(f->thread[i].tid);

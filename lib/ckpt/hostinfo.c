@@ -28,8 +28,8 @@ static void xstate_facts(uint64_t *features, uint32_t *size)
 }
 
 /*
- * Checksum of the vdso's text and data as it stands in the kernel. A restored program calls into it at addresses
- * that it knew before: it must be the same.
+ * Checksum of the vdso's text and data as it stands in the kernel. A restored program calls into it
+ * at addresses that it knew before: it must be the same.
  */
 static uint64_t vdso_sum(void)
 {
@@ -48,8 +48,7 @@ static int times_and_names(json_t *m)
 	int rc = json_object_set_new(m, "host", host);
 
 	if (uname(&u) < 0 || clock_gettime(CLOCK_REALTIME, &now) < 0 ||
-	    !gmtime_r(&now.tv_sec, &tm) ||
-	    !strftime(text, sizeof(text), "%Y-%m-%dT%H:%M:%SZ", &tm))
+	    !gmtime_r(&now.tv_sec, &tm) || !strftime(text, sizeof(text), "%Y-%m-%dT%H:%M:%SZ", &tm))
 		return -1;
 	rc |= json_object_set_new(m, "created", json_string(text));
 	rc |= js_set_bytes(host, "name", u.nodename);
@@ -100,15 +99,18 @@ int host_need(const json_t *m, struct ckpt_err **err)
 		return rc;
 	if (uname(&u) < 0 || strcmp(machine, u.machine))
 		return ckpt_fail(err, ENOEXEC, CKPT_E_MACHINE,
-				 "the image was made on %s, this machine is %s", machine, u.machine);
+				 "the image was made on %s, this machine is %s", machine,
+				 u.machine);
 	xstate_facts(&here, &size);
 	if (features & ~here)
-		return ckpt_fail(err, ENOEXEC, CKPT_E_MACHINE,
-				 "the image needs processor state (XSAVE features %#llx) that this machine lacks",
-				 (unsigned long long)(features & ~here));
+		return ckpt_fail(
+			err, ENOEXEC, CKPT_E_MACHINE,
+			"the image needs processor state (XSAVE features %#llx) that this machine lacks",
+			(unsigned long long)(features & ~here));
 	if (vdso && vdso != vdso_sum()) {
 		ckpt_fail(err, ENOEXEC, CKPT_E_MACHINE,
-			  "this kernel's vdso differs from that of %s, where the image was made", kernel);
+			  "this kernel's vdso differs from that of %s, where the image was made",
+			  kernel);
 		ckpt_hint(err, "boot kernel %s", kernel);
 		return -ENOEXEC;
 	}

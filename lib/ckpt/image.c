@@ -916,9 +916,10 @@ int image_trusted(const struct image *im, const char *path, struct ckpt_err **er
 		return ckpt_fail_errno(err, errno, CKPT_E_IMAGE, "look at %s", path);
 	if ((st.st_uid == 0 || st.st_uid == geteuid()) && !(st.st_mode & (S_IWGRP | S_IWOTH)))
 		return 0;
-	ckpt_fail(err, EPERM, CKPT_E_IMAGE,
-		  "the image %s can be altered by others (owner %u, mode %04o), who could so run anything in your name",
-		  path, st.st_uid, st.st_mode & 07777);
+	ckpt_fail(
+		err, EPERM, CKPT_E_IMAGE,
+		"the image %s can be altered by others (owner %u, mode %04o), who could so run anything in your name",
+		path, st.st_uid, st.st_mode & 07777);
 	ckpt_hint(err, "if you trust what is in it: chown -R and chmod -R go-w it");
 	return -EPERM;
 }

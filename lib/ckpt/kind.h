@@ -1,13 +1,15 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Kinds of open files. A kind is one file in kinds/ and one row in kinds/table.c; check, attach, restore,
- * verify and show all go through that table, and nothing else in the engine switches over kinds.
+ * Kinds of open files. A kind is one file in kinds/ and one row in kinds/table.c; check, attach,
+ * restore, verify and show all go through that table, and nothing else in the engine switches over
+ * kinds.
  *
- * An *object* is one open file description (struct file), found by identity in the snapshot: through
- * descriptors, through the memory areas that map it, or as the executable, cwd or root of a task. In the
- * manifest it is a row of "objects":
+ * An *object* is one open file description (struct file), found by identity in the snapshot:
+ * through descriptors, through the memory areas that map it, or as the executable, cwd or root of a
+ * task. In the manifest it is a row of "objects":
  *
- *   { "id": 3, "kind": "regular", "flags": 32770, "pos": 512, "owner": {...}, ...the kind's own members }
+ *   { "id": 3, "kind": "regular", "flags": 32770, "pos": 512, "owner": {...}, ...the kind's own
+ * members }
  *
  * The common members (id, kind, flags, pos, owner) are written and read by objects.c.
  */
@@ -21,11 +23,11 @@
 /* An open file as the snapshot shows it. All borrowed from the snapshot. */
 struct kind_file {
 	pid_t tgid;
-	int fd;			       /* one descriptor that refers to it, or -1 */
-	uint64_t map_start, map_end;   /* one area that maps it, or 0, 0 */
-	bool is_path;		       /* only known as exe, cwd or root of a task (a path, not a description) */
+	int fd;			     /* one descriptor that refers to it, or -1 */
+	uint64_t map_start, map_end; /* one area that maps it, or 0, 0 */
+	bool is_path; /* only known as exe, cwd or root of a task (a path, not a description) */
 	const struct rec_inode *inode;
-	const struct rec_file *file;   /* NULL when fd is -1 */
+	const struct rec_file *file; /* NULL when fd is -1 */
 	const char *path;
 	bool path_cut;			    /* its path is too long to be known */
 	bool mapped_shared, mapped_private; /* how areas map it */
@@ -50,7 +52,7 @@ struct kind_dump {
 struct kind_restore {
 	const struct image *im;
 	bool allow_changed;
-	int *fd;	/* by object id: open descriptors, -1: none yet */
+	int *fd; /* by object id: open descriptors, -1: none yet */
 	size_t n_fd;
 	json_t *objects; /* borrowed array */
 };
@@ -58,7 +60,8 @@ struct kind_restore {
 struct ckpt_kind {
 	const char *name; /* stable: stands in images */
 	bool has_pos;	  /* the description's position is part of its state */
-	/* Does this open file belong to the kind? The first row of the table that says yes has it. */
+	/* Does this open file belong to the kind? The first row of the table that says yes has it.
+	 */
 	bool (*match)(const struct kind_file *f);
 	/*
 	 * Can it be saved, judged without touching it, while the process runs? 0, or a failure with
@@ -66,27 +69,29 @@ struct ckpt_kind {
 	 */
 	int (*check)(const struct kind_dump *d, const struct kind_file *f, struct ckpt_err **err);
 	/*
-	 * Add the kind's members to `o`, save contents under data/ where they have no other home. Must not
-	 * disturb the object (no reading that consumes).
+	 * Add the kind's members to `o`, save contents under data/ where they have no other home.
+	 * Must not disturb the object (no reading that consumes).
 	 */
-	int (*save)(struct kind_dump *d, const struct kind_file *f, json_t *o, struct ckpt_err **err);
+	int (*save)(struct kind_dump *d, const struct kind_file *f, json_t *o,
+		    struct ckpt_err **err);
 	/* Restore, step 1: is what it needs there and unchanged? May be NULL. Changes nothing. */
 	int (*need)(const struct kind_restore *r, const json_t *o, struct ckpt_err **err);
 	/*
-	 * Make it again. Flags that F_SETFL can set and the position are set by objects.c afterwards;
-	 * the kind opens with the right access mode and open-time flags.
-	 * Other objects that can only be made together with this one (the other end of a pipe) may be put into
+	 * Make it again. Flags that F_SETFL can set and the position are set by objects.c
+	 * afterwards; the kind opens with the right access mode and open-time flags. Other objects
+	 * that can only be made together with this one (the other end of a pipe) may be put into
 	 * r->fd at once: those are not opened again.
 	 */
 	int (*open)(struct kind_restore *r, const json_t *o, int *ret_fd, struct ckpt_err **err);
 	/* Second pass, all objects being open; may be NULL. */
 	int (*connect)(struct kind_restore *r, const json_t *o, int fd, struct ckpt_err **err);
-	/* The restored process is complete and about to go on; may be NULL. Failures are of no consequence. */
+	/* The restored process is complete and about to go on; may be NULL. Failures are of no
+	 * consequence. */
 	void (*go)(struct kind_restore *r, const json_t *o, int fd);
 	/*
-	 * Is the restored object (`now`, what save() says of it, without saving contents) what was saved?
-	 * NULL: all members must be equal but "info" and those that `volatile_members` names. Common members
-	 * are objects.c's.
+	 * Is the restored object (`now`, what save() says of it, without saving contents) what was
+	 * saved? NULL: all members must be equal but "info" and those that `volatile_members`
+	 * names. Common members are objects.c's.
 	 */
 	int (*same)(const json_t *saved, const json_t *now, struct ckpt_err **err);
 	const char *const *volatile_members; /* NULL-terminated, may be NULL */
@@ -94,7 +99,8 @@ struct ckpt_kind {
 	void (*describe)(const struct kind_file *f, char *buf, size_t len);
 };
 
-/* All kinds, ended by NULL. The last row, "unsupported", matches everything and refuses it by name. */
+/* All kinds, ended by NULL. The last row, "unsupported", matches everything and refuses it by name.
+ */
 extern const struct ckpt_kind *const ckpt_kinds[];
 const struct ckpt_kind *kind_of(const struct kind_file *f); /* never NULL */
 const struct ckpt_kind *kind_by_name(const char *name);	    /* NULL: unknown */
@@ -107,15 +113,17 @@ struct objects {
 		uint64_t file_id;
 		struct kind_file f;
 		const struct ckpt_kind *kind;
-	} *row;
+	} * row;
+
 	size_t n;
 	struct object_slot *hash; /* file_id -> row */
 	size_t hash_size;
 };
 
 /*
- * Collect the objects of a snapshot: descriptors, file-backed areas. Numbered in order of first appearance
- * (by tgid, then fd, then address), so that two snapshots of the same state give the same numbers.
+ * Collect the objects of a snapshot: descriptors, file-backed areas. Numbered in order of first
+ * appearance (by tgid, then fd, then address), so that two snapshots of the same state give the
+ * same numbers.
  */
 int objects_collect(struct objects *os, const struct snapshot *s, struct ckpt_err **err);
 void objects_done(struct objects *os);
@@ -126,7 +134,8 @@ uint32_t objects_by_inode(const struct objects *os, uint64_t inode_id);
 /* One finding per descriptor and per mapped file that no descriptor has; appended to f. */
 int objects_check(const struct objects *os, const struct kind_dump *d, struct ckpt_findings *f,
 		  struct ckpt_err **err);
-/* The "objects" array. With `contents` false nothing is written under data/ (for the final comparison). */
+/* The "objects" array. With `contents` false nothing is written under data/ (for the final
+ * comparison). */
 int objects_save(const struct objects *os, struct kind_dump *d, bool contents, json_t **ret,
 		 struct ckpt_err **err);
 /* need() of every row; all findings are gathered into one chain (the first five named). */
@@ -135,9 +144,9 @@ int objects_need(const struct kind_restore *r, struct ckpt_err **err);
 int objects_open(struct kind_restore *r, struct ckpt_err **err);
 void objects_close(struct kind_restore *r);
 /*
- * Give descriptions their owners (F_SETOWN), once the tasks exist. `pid_now` translates a pid or tid of the
- * image to the caller's pid namespace, 0 when there is none; asked for 0, it gives minus the restored process's
- * group.
+ * Give descriptions their owners (F_SETOWN), once the tasks exist. `pid_now` translates a pid or
+ * tid of the image to the caller's pid namespace, 0 when there is none; asked for 0, it gives minus
+ * the restored process's group.
  */
 int objects_set_owners(const struct kind_restore *r, pid_t (*pid_now)(void *userdata, pid_t saved),
 		       void *userdata, struct ckpt_err **err);
@@ -152,14 +161,16 @@ int objects_same_member(const json_t *saved, const json_t *now, const char *key,
 /* ---- helpers shared by kinds of files with a path (kinds/path.c) ---- */
 
 /*
- * A file named by path: "path", and under "info" what it was (dev, ino, size, mtime_ns, mode, fstype), which
- * path_need() compares. Used for regular files, executables, directories, cwd and root.
+ * A file named by path: "path", and under "info" what it was (dev, ino, size, mtime_ns, mode,
+ * fstype), which path_need() compares. Used for regular files, executables, directories, cwd and
+ * root.
  */
 int path_save(const struct rec_inode *ino, const char *path, json_t *o, struct ckpt_err **err);
-/* Is the path there and what it was? CKPT_E_FILE_GONE, CKPT_E_FILE_CHANGED naming it and what differs. */
+/* Is the path there and what it was? CKPT_E_FILE_GONE, CKPT_E_FILE_CHANGED naming it and what
+ * differs. */
 int path_need(const json_t *o, bool allow_changed, struct ckpt_err **err);
 /* Append a row; strings are copied, formatted by the caller. 0 or -ENOMEM with err. */
-int findings_add(struct ckpt_findings *f, enum ckpt_verdict v, const char *subject, const char *what,
-		 const char *why, const char *remedy, struct ckpt_err **err);
+int findings_add(struct ckpt_findings *f, enum ckpt_verdict v, const char *subject,
+		 const char *what, const char *why, const char *remedy, struct ckpt_err **err);
 
 #endif

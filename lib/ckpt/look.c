@@ -35,7 +35,8 @@ int look_snapshot(struct loader *l, pid_t pid, struct snapshot **ret, struct ckp
 	return 0;
 }
 
-/* The pid's ancestors include the caller's terminal shell: freezing one would freeze who waits for us. */
+/* The pid's ancestors include the caller's terminal shell: freezing one would freeze who waits for
+ * us. */
 static bool is_ancestor(struct loader *l, pid_t pid)
 {
 	pid_t p = getpid();
@@ -68,8 +69,8 @@ static int fail_traced(struct loader *l, const struct rec_task *t, struct ckpt_e
 			safe_text(comm, sizeof(comm), who->comm);
 		snapshot_free(s);
 	}
-	ckpt_fail(err, EBUSY, CKPT_E_TRACED, "thread %d is traced by process %d (%s)", t->tid, tracer,
-		  comm);
+	ckpt_fail(err, EBUSY, CKPT_E_TRACED, "thread %d is traced by process %d (%s)", t->tid,
+		  tracer, comm);
 	ckpt_hint(err, "detach or end process %d first", tracer);
 	return -EBUSY;
 }
@@ -86,14 +87,15 @@ int look_process(struct loader *l, const struct snapshot *s, pid_t pid, struct c
 		return ckpt_fail(err, EINVAL, CKPT_E_KTHREAD, "%d (%s) is a kernel thread", pid,
 				 t->comm);
 	if (pid == getpid() || is_ancestor(l, pid))
-		return ckpt_fail(err, EINVAL, CKPT_E_SELF,
-				 "%d is this program itself or one of its ancestors, who wait for it",
-				 pid);
+		return ckpt_fail(
+			err, EINVAL, CKPT_E_SELF,
+			"%d is this program itself or one of its ancestors, who wait for it", pid);
 	snapshot_tasks_of(s, pid, &first, &n);
 	if (t->exit_state && n == 1) {
-		ckpt_fail(err, ESRCH, CKPT_E_ZOMBIE,
-			  "process %d has ended; its parent, process %d, has not collected its status",
-			  pid, t->ppid);
+		ckpt_fail(
+			err, ESRCH, CKPT_E_ZOMBIE,
+			"process %d has ended; its parent, process %d, has not collected its status",
+			pid, t->ppid);
 		return -ESRCH;
 	}
 	for (size_t i = first; i < first + n; i++) {
@@ -125,6 +127,7 @@ static int no(struct judge *j, const char *subject, const char *what, const char
 static int judge_namespaces(struct judge *j, const struct rec_task *t, struct ckpt_err **err)
 {
 	const struct rec_task *me = j->self;
+
 	const struct {
 		const char *name;
 		uint32_t theirs, ours;
@@ -138,6 +141,7 @@ static int judge_namespaces(struct judge *j, const struct rec_task *t, struct ck
 		{ "user namespace", t->cred.user_ns_inum, me->cred.user_ns_inum },
 		{ "cgroup namespace", t->cgroup_ns_inum, me->cgroup_ns_inum },
 	};
+
 	char subject[32];
 	int rc = 0;
 
@@ -168,6 +172,7 @@ static int judge_thread(struct judge *j, const struct rec_task *leader, const st
 		{ t->fs_id != leader->fs_id && !t->exit_state, "working directory",
 		  "threads with a working directory of their own are not supported yet" },
 	};
+
 	char subject[32];
 	int rc = 0;
 
@@ -202,7 +207,8 @@ static int judge_process(struct judge *j, const struct snapshot *s, struct ckpt_
 			"contexts of io_setup(2) are not supported yet", "", err);
 	if (rc == 0 && m && m->n_users > n) {
 		snprintf(what, sizeof(what), "memory with %u users", m->n_users);
-		/* Counts a /proc reader, too, for a moment: only a vfork or CLONE_VM child has a pid. */
+		/* Counts a /proc reader, too, for a moment: only a vfork or CLONE_VM child has a
+		 * pid. */
 		if (p && p->n_children)
 			rc = no(j, subject, what, "another process shares its memory", "", err);
 	}
@@ -231,9 +237,8 @@ static int judge_areas(struct judge *j, const struct snapshot *s, struct ckpt_er
 	return rc;
 }
 
-int look_resources(struct loader *l, const struct snapshot *s, pid_t pid,
-		   const struct kind_dump *d, const struct objects *os, struct ckpt_findings *f,
-		   struct ckpt_err **err)
+int look_resources(struct loader *l, const struct snapshot *s, pid_t pid, const struct kind_dump *d,
+		   const struct objects *os, struct ckpt_findings *f, struct ckpt_err **err)
 {
 	struct snapshot *self = NULL;
 	pid_t me = getpid();
@@ -273,11 +278,11 @@ int look_verdict(const struct ckpt_findings *f, pid_t pid, struct ckpt_err **err
 		return 0;
 	if (f->n_no > 1)
 		ckpt_fail(err, EOPNOTSUPP, CKPT_E_UNSUPPORTED,
-			  "%s: %s: %s (and %zu more: see ebpf-ckpt check %d)", bad->subject, bad->what,
-			  bad->why, f->n_no - 1, pid);
+			  "%s: %s: %s (and %zu more: see ebpf-ckpt check %d)", bad->subject,
+			  bad->what, bad->why, f->n_no - 1, pid);
 	else
-		ckpt_fail(err, EOPNOTSUPP, CKPT_E_UNSUPPORTED, "%s: %s: %s", bad->subject, bad->what,
-			  bad->why);
+		ckpt_fail(err, EOPNOTSUPP, CKPT_E_UNSUPPORTED, "%s: %s: %s", bad->subject,
+			  bad->what, bad->why);
 	if (bad->remedy[0])
 		ckpt_hint(err, "%s", bad->remedy);
 	return -EOPNOTSUPP;

@@ -611,7 +611,8 @@ static int members_same(const struct ckpt_kind *k, const json_t *of, const json_
  * and cannot be set: a terminal from posix_openpt(3) lacks it, opened again it has it.
  */
 #define KERNEL_O_LARGEFILE 0100000
-/* Of a file reopened through /proc it would forbid the way there; it says nothing once a file is open. */
+/* Of a file reopened through /proc it would forbid the way there; it says nothing once a file is
+ * open. */
 #define NOT_COMPARED (KERNEL_O_LARGEFILE | O_NOFOLLOW)
 
 static int flags_same(const json_t *a, const json_t *b, struct ckpt_err **err)

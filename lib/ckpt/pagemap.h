@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * The PAGEMAP_SCAN ioctl of /proc/PID/pagemap (Linux 6.7, Documentation/admin-guide/mm/pagemap.rst), for build
- * machines whose headers are older.
+ * The PAGEMAP_SCAN ioctl of /proc/PID/pagemap (Linux 6.7,
+ * Documentation/admin-guide/mm/pagemap.rst), for build machines whose headers are older.
  */
 #ifndef CKPT_PAGEMAP_H
 #define CKPT_PAGEMAP_H

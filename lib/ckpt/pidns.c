@@ -14,8 +14,8 @@
 #define POLL_NS 100000000
 
 /*
- * The restored process is our child, not this one's: it sees its end by looking whether anyone is left. It begins to
- * look when the first one has come.
+ * The restored process is our child, not this one's: it sees its end by looking whether anyone is
+ * left. It begins to look when the first one has come.
  */
 static _Noreturn void ns_init(void)
 {

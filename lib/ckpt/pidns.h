@@ -7,8 +7,8 @@
 #include <sys/types.h>
 
 /*
- * Make a pid namespace: from now on this thread's children are made in it, until pidns_leave(). Its init reaps
- * orphans, and ends when nobody else is left in the namespace.
+ * Make a pid namespace: from now on this thread's children are made in it, until pidns_leave(). Its
+ * init reaps orphans, and ends when nobody else is left in the namespace.
  */
 int pidns_make(pid_t *ret_init, struct ckpt_err **err);
 /* Children are made in our own namespace again. Fine when pidns_make() was not called. */

@@ -23,8 +23,8 @@ uint64_t remote_vdso_gadget(void)
 {
 	const uint8_t *vdso = (const uint8_t *)(uintptr_t)getauxval(AT_SYSINFO_EHDR);
 
-	/* 0f 05 in the headers or inside another instruction would do as well: only these two bytes are
-	 * executed. */
+	/* 0f 05 in the headers or inside another instruction would do as well: only these two bytes
+	 * are executed. */
 	for (size_t i = 64; vdso && i + 1 < VDSO_BYTES; i++)
 		if (vdso[i] == 0x0f && vdso[i + 1] == 0x05)
 			return i;
@@ -216,8 +216,8 @@ static int batch_error(const struct arena *a, pid_t tid, int status, struct ckpt
 	uint64_t base = a->there + ARENA_OPS_AT;
 	size_t i = regs.r15 >= base ? (regs.r15 - base) / sizeof(struct remote_op) : 0;
 
-	return ckpt_fail(err, EFAULT, CKPT_E_RESTORE, "thread %d stopped with signal %d at: %s", tid,
-			 WSTOPSIG(status), i < a->n_ops ? a->what[i] : "end");
+	return ckpt_fail(err, EFAULT, CKPT_E_RESTORE, "thread %d stopped with signal %d at: %s",
+			 tid, WSTOPSIG(status), i < a->n_ops ? a->what[i] : "end");
 }
 
 static int run_to_trap(struct arena *a, pid_t tid, struct ckpt_err **err)
@@ -236,7 +236,8 @@ static int run_to_trap(struct arena *a, pid_t tid, struct ckpt_err **err)
 		rc = trace_resume(tid, PTRACE_CONT, 0);
 	do {
 		if (rc == 0)
-			/* Reading a large memory takes its time; the thread's death ends the wait. */
+			/* Reading a large memory takes its time; the thread's death ends the wait.
+			 */
 			rc = trace_wait(tid, 24 * 3600 * 1000, &status);
 		if (rc < 0)
 			return ckpt_fail_errno(err, rc, CKPT_E_DIED, "thread %d", tid);
@@ -252,7 +253,8 @@ static int run_to_trap(struct arena *a, pid_t tid, struct ckpt_err **err)
 
 int arena_run(struct arena *a, pid_t tid, struct ckpt_err **err)
 {
-	const struct remote_op *op = (const struct remote_op *)(const void *)(a->here + ARENA_OPS_AT);
+	const struct remote_op *op =
+		(const struct remote_op *)(const void *)(a->here + ARENA_OPS_AT);
 	size_t n = a->n_ops;
 	int rc;
 

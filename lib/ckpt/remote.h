@@ -2,9 +2,10 @@
 /*
  * Remote calls: system calls made in the context of a traced, stopped thread.
  *
- * Two ways. remote_call() borrows a `syscall` instruction that the target already has (its vdso) and touches
- * none of its memory: dump uses it for the few calls that make the twin. A struct arena is a piece of memory
- * shared with a task that restore is building: the stub of arch/ runs a whole array of calls in one resume.
+ * Two ways. remote_call() borrows a `syscall` instruction that the target already has (its vdso)
+ * and touches none of its memory: dump uses it for the few calls that make the twin. A struct arena
+ * is a piece of memory shared with a task that restore is building: the stub of arch/ runs a whole
+ * array of calls in one resume.
  */
 #ifndef CKPT_REMOTE_H
 #define CKPT_REMOTE_H
@@ -16,25 +17,25 @@
 #include <sys/user.h>
 
 /*
- * Make one system call in a stopped thread through the `syscall` instruction at `gadget`. Its registers are
- * clobbered: the caller has them saved, and puts them back with remote_settle(). The thread was seized with
- * PTRACE_O_TRACESYSGOOD. With PTRACE_O_TRACECLONE in force, a task that the call makes is left seized and
- * stopped, and *ret_child (may be NULL) is its tid.
- * Returns 0 and *ret = the call's return value (-errno on the call's own failure), or a negative errno when
- * the thread is gone or could not be driven.
+ * Make one system call in a stopped thread through the `syscall` instruction at `gadget`. Its
+ * registers are clobbered: the caller has them saved, and puts them back with remote_settle(). The
+ * thread was seized with PTRACE_O_TRACESYSGOOD. With PTRACE_O_TRACECLONE in force, a task that the
+ * call makes is left seized and stopped, and *ret_child (may be NULL) is its tid. Returns 0 and
+ * *ret = the call's return value (-errno on the call's own failure), or a negative errno when the
+ * thread is gone or could not be driven.
  */
 int remote_call(pid_t tid, uint64_t gadget, long nr, const uint64_t args[6], long *ret,
 		pid_t *ret_child);
 
 /*
- * Bring a thread used by remote_call() into a PTRACE_EVENT_STOP, the state in which the kernel itself
- * restarts an interrupted system call on resume, and put its registers back. 0 or -errno.
+ * Bring a thread used by remote_call() into a PTRACE_EVENT_STOP, the state in which the kernel
+ * itself restarts an interrupted system call on resume, and put its registers back. 0 or -errno.
  */
 int remote_settle(pid_t tid, const struct user_regs_struct *regs);
 
 /*
- * Offset of a `syscall` instruction within the running kernel's vdso, or 0: every process that maps the vdso
- * has it there.
+ * Offset of a `syscall` instruction within the running kernel's vdso, or 0: every process that maps
+ * the vdso has it there.
  */
 uint64_t remote_vdso_gadget(void);
 
@@ -60,10 +61,10 @@ _Static_assert(sizeof(struct remote_op) == 64, "known to arch/stub.S");
 
 /* The memory shared with a task under construction. */
 struct arena {
-	int fd;		 /* owned memfd */
-	uint8_t *here;	 /* owned: mapping in this process */
-	uint64_t there;	 /* address in the task */
-	size_t n_ops;	 /* operations queued */
+	int fd;		/* owned memfd */
+	uint8_t *here;	/* owned: mapping in this process */
+	uint64_t there; /* address in the task */
+	size_t n_ops;	/* operations queued */
 	size_t data_used;
 	/* For messages: what each queued operation is for; static strings. */
 	const char *what[ARENA_OPS];
@@ -79,8 +80,8 @@ uint64_t remote_stub_gadget(void);
 /* Room left for operations and data; arena_run() first when there is too little. */
 bool arena_has_room(const struct arena *a, size_t ops, size_t data_bytes);
 /*
- * Queue a call. what: static string for messages. Returns the operation (its `ret` is good after arena_run()).
- * The caller has asked arena_has_room().
+ * Queue a call. what: static string for messages. Returns the operation (its `ret` is good after
+ * arena_run()). The caller has asked arena_has_room().
  */
 struct remote_op *arena_op(struct arena *a, const char *what, long nr, uint64_t a0, uint64_t a1,
 			   uint64_t a2, uint64_t a3, uint64_t a4, uint64_t a5);
@@ -89,9 +90,10 @@ uint64_t arena_data(struct arena *a, const void *data, size_t len);
 /* Space in the arena: *ret_here is where this process sees it. */
 uint64_t arena_space(struct arena *a, size_t len, void **ret_here);
 /*
- * Run the queued operations in `tid` (stopped), which ends stopped at the stub's trap. Operations without
- * REMOTE_MAY_FAIL that fail stop the batch: the error names `what`, the pid and the cause. The queue is empty afterwards,
- * but the operations' results stay readable until the next arena_op().
+ * Run the queued operations in `tid` (stopped), which ends stopped at the stub's trap. Operations
+ * without REMOTE_MAY_FAIL that fail stop the batch: the error names `what`, the pid and the cause.
+ * The queue is empty afterwards, but the operations' results stay readable until the next
+ * arena_op().
  */
 int arena_run(struct arena *a, pid_t tid, struct ckpt_err **err);
 

@@ -115,8 +115,8 @@ static int parse_threads(struct build *b, struct ckpt_err **err)
 		if (rc < 0)
 			return rc;
 		key.tid = t->vtid;
-		t->core = bsearch(&key, b->core.threads, b->core.n_threads, sizeof(key),
-				  core_by_tid);
+		t->core =
+			bsearch(&key, b->core.threads, b->core.n_threads, sizeof(key), core_by_tid);
 		if (!t->core)
 			return ckpt_fail(err, EINVAL, CKPT_E_IMAGE,
 					 "thread %d has no registers in the core file", t->vtid);
@@ -127,8 +127,8 @@ static int parse_threads(struct build *b, struct ckpt_err **err)
 }
 
 /*
- * A process that was just killed keeps its pid until its parent has asked for its status, which may take init a moment:
- * that is waited for.
+ * A process that was just killed keeps its pid until its parent has asked for its status, which may
+ * take init a moment: that is waited for.
  */
 #define REAP_DEADLINE_US 5000000
 #define REAP_POLL_NS	 2000000
@@ -321,9 +321,7 @@ static int highest_fd(const struct build *b)
 	size_t n = json_array_size(rows);
 
 	/* In order; checked when they are put in place. */
-	return n ? (int)json_integer_value(
-			   json_object_get(json_array_get(rows, n - 1), "fd")) :
-		   -1;
+	return n ? (int)json_integer_value(json_object_get(json_array_get(rows, n - 1), "fd")) : -1;
 }
 
 static int step_objects(struct build *b, struct ckpt_err **err)
@@ -341,7 +339,8 @@ static int step_objects(struct build *b, struct ckpt_err **err)
 	if (rc == 0)
 		rc = open_places(b, err);
 	if (rc == 0)
-		rc = core_pages_fd(&b->core, b->core.compressed, &b->pages_fd, &b->pages_offset, err);
+		rc = core_pages_fd(&b->core, b->core.compressed, &b->pages_fd, &b->pages_offset,
+				   err);
 	base = highest_fd(b) + 1;
 	for (size_t i = 0; rc == 0 && i < b->kr.n_fd; i++)
 		if (b->kr.fd[i] >= 0)
@@ -511,8 +510,9 @@ static void step_go(struct build *b)
 /* ---- checksums ---- */
 
 /*
- * The pages' checksums are verified by a thread of ours while the child reads the same pages into place: what the one has brought from
- * the disk the other finds in the page cache. Nothing of the program runs before both are done.
+ * The pages' checksums are verified by a thread of ours while the child reads the same pages into
+ * place: what the one has brought from the disk the other finds in the page cache. Nothing of the
+ * program runs before both are done.
  */
 struct verifier {
 	pthread_t thread;
@@ -618,13 +618,15 @@ static void build_done(struct build *b, bool ok)
 	close_reset(&b->exe_fd);
 	close_reset(&b->pages_fd);
 	build_areas_done(b);
+	json_decref(b->inherited);
 	free(b->thread);
 	core_done(&b->core);
 	image_done(&b->im);
 	free(b);
 }
 
-/* The child inherits our signal mask and dispositions until it gets its own: nothing may reach it meanwhile. */
+/* The child inherits our signal mask and dispositions until it gets its own: nothing may reach it
+ * meanwhile. */
 static int restore_signals_blocked(struct build *b, struct ckpt_restore_result *ret,
 				   struct ckpt_err **err)
 {

@@ -6,8 +6,8 @@
 #include <stddef.h>
 
 /*
- * Copy `text` into buf (size bytes, always terminated), control characters and invalid UTF-8 written as \xHH;
- * cut with "..." when it is too long. Returns buf.
+ * Copy `text` into buf (size bytes, always terminated), control characters and invalid UTF-8
+ * written as \xHH; cut with "..." when it is too long. Returns buf.
  */
 const char *safe_text(char *buf, size_t size, const char *text);
 

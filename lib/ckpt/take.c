@@ -24,9 +24,10 @@ static int peek(pid_t pid, uint64_t addr, void *buf, size_t len)
 }
 
 /*
- * A thread stopped within a restartable sequence has been preempted in it: rseq(2) promises that it continues at the
- * abort handler. The kernel does so on the way back to the program, unless the instruction pointer has moved
- * meanwhile, as it does in a remote call and in a restored thread: so it is done here.
+ * A thread stopped within a restartable sequence has been preempted in it: rseq(2) promises that it
+ * continues at the abort handler. The kernel does so on the way back to the program, unless the
+ * instruction pointer has moved meanwhile, as it does in a remote call and in a restored thread: so
+ * it is done here.
  */
 static void abort_rseq(const struct rec_task *t, struct user_regs_struct *regs)
 {

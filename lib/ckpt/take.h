@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* What only ptrace tells of a frozen process: registers, signal masks, queues of pending signals. */
+/* What only ptrace tells of a frozen process: registers, signal masks, queues of pending signals.
+ */
 #ifndef CKPT_TAKE_H
 #define CKPT_TAKE_H
 
@@ -12,21 +13,23 @@
 struct taken {
 	struct taken_thread {
 		pid_t tid;
-		struct user_regs_struct regs; /* as the program will see them: an interrupted restartable
-					       * sequence stands at its abort handler */
+		struct user_regs_struct regs; /* as the program will see them: an interrupted
+					       * restartable sequence stands at its abort handler */
 		void *xstate;
 		size_t xstate_len;
 		uint64_t sigmask;
 		siginfo_t *pending;
 		size_t n_pending;
 		int group_stop;
-	} *thread; /* sorted by tid */
+	} * thread; /* sorted by tid */
+
 	size_t n;
 	siginfo_t *shared; /* pending for the process */
 	size_t n_shared;
 };
 
-/* Take everything; with `registers` false only masks and queues. The process is frozen by the caller. */
+/* Take everything; with `registers` false only masks and queues. The process is frozen by the
+ * caller. */
 int take_frozen(struct taken *t, const struct freeze *f, const struct snapshot *s, bool registers,
 		struct ckpt_err **err);
 const struct taken_thread *taken_thread(const struct taken *t, pid_t tid);

@@ -65,8 +65,8 @@ int siginfo_parse(const json_t *v, siginfo_t *ret, struct ckpt_err **err)
 	unsigned char *p = (unsigned char *)ret;
 
 	if (!s || len % 2 || len > 2 * sizeof(*ret) || len < 32)
-		return ckpt_fail(err, EINVAL, CKPT_E_IMAGE, "a pending signal is not %zu bytes of hex",
-				 sizeof(*ret));
+		return ckpt_fail(err, EINVAL, CKPT_E_IMAGE,
+				 "a pending signal is not %zu bytes of hex", sizeof(*ret));
 	memset(ret, 0, sizeof(*ret));
 	for (size_t i = 0; i < len; i++) {
 		int d = nibble(s[i]);
@@ -159,7 +159,8 @@ static int timers_save(const struct snapshot *s, pid_t tgid, json_t *o)
 		rc |= js_set_int(row, "clock", t->clockid);
 		rc |= js_set_int(row, "notify", t->notify);
 		rc |= js_set_int(row, "signo", t->signo);
-		rc |= js_set_int(row, "notify_tid", t->notify_tid ? tid_in_ns(s, t->notify_tid) : 0);
+		rc |= js_set_int(row, "notify_tid",
+				 t->notify_tid ? tid_in_ns(s, t->notify_tid) : 0);
 		rc |= js_set_hex(row, "sigval", t->sigval);
 		rc |= js_set_hex(row, "interval_ns", t->interval_ns);
 		rc |= json_object_set_new(row, "info", info);
@@ -182,12 +183,12 @@ static int cred_save(const struct snapshot *s, const struct rec_task *t, json_t 
 	json_t *cr = json_object(), *groups = json_array();
 	int rc = json_object_set_new(o, "cred", cr);
 
-	rc |= json_object_set_new(cr, "uid", json_pack("[IIII]", (json_int_t)c->uid,
-						       (json_int_t)c->euid, (json_int_t)c->suid,
-						       (json_int_t)c->fsuid));
-	rc |= json_object_set_new(cr, "gid", json_pack("[IIII]", (json_int_t)c->gid,
-						       (json_int_t)c->egid, (json_int_t)c->sgid,
-						       (json_int_t)c->fsgid));
+	rc |= json_object_set_new(cr, "uid",
+				  json_pack("[IIII]", (json_int_t)c->uid, (json_int_t)c->euid,
+					    (json_int_t)c->suid, (json_int_t)c->fsuid));
+	rc |= json_object_set_new(cr, "gid",
+				  json_pack("[IIII]", (json_int_t)c->gid, (json_int_t)c->egid,
+					    (json_int_t)c->sgid, (json_int_t)c->fsgid));
 	rc |= json_object_set_new(cr, "groups", groups);
 	for (uint32_t i = 0; g && i < g->n; i++)
 		rc |= json_array_append_new(groups, json_integer(g->gid[i]));
@@ -222,6 +223,17 @@ static int sched_save(const struct rec_task *t, json_t *o)
 	return rc;
 }
 
+json_t *task_inherited(const struct snapshot *s, const struct rec_task *t)
+{
+	json_t *o = json_object();
+
+	if (cred_save(s, t, o) || sched_save(t, o)) {
+		json_decref(o);
+		return NULL;
+	}
+	return o;
+}
+
 static int restart_save(const struct rec_task *t, json_t *o)
 {
 	const struct rec_restart_block *b = &t->restart;
@@ -245,9 +257,9 @@ static int restart_save(const struct rec_task *t, json_t *o)
 /* PR_MCE_KILL_*, from PF_MCE_PROCESS and PF_MCE_EARLY (include/linux/sched.h). */
 static int mce_kill(uint32_t pf_flags)
 {
-	return !(pf_flags & 0x80) ? PR_MCE_KILL_DEFAULT :
-	       pf_flags & 0x08000000 ? PR_MCE_KILL_EARLY :
-				       PR_MCE_KILL_LATE;
+	return !(pf_flags & 0x80)      ? PR_MCE_KILL_DEFAULT
+	       : pf_flags & 0x08000000 ? PR_MCE_KILL_EARLY
+				       : PR_MCE_KILL_LATE;
 }
 
 static int thread_save(const struct snapshot *s, const struct rec_task *t,
@@ -261,7 +273,8 @@ static int thread_save(const struct snapshot *s, const struct rec_task *t,
 	rc |= json_object_set_new(o, "altstack", sas);
 	rc |= js_set_hex(sas, "sp", t->sas_sp);
 	rc |= js_set_hex(sas, "size", t->sas_size);
-	/* Without a stack it says disabled or, before the first sigaltstack(2), nothing: the same. */
+	/* Without a stack it says disabled or, before the first sigaltstack(2), nothing: the same.
+	 */
 	rc |= js_set_int(sas, "flags", t->sas_size ? t->sas_flags : 2 /* SS_DISABLE */);
 	rc |= js_set_int(o, "pdeath_signal", t->pdeath_signal);
 	rc |= js_set_hex(o, "clear_child_tid", t->clear_child_tid);
@@ -318,13 +331,14 @@ static int mm_fields(const struct rec_mm *m, json_t *o)
 		const char *name;
 		uint64_t value;
 	} field[] = {
-		{ "start_code", m->start_code }, { "end_code", m->end_code },
-		{ "start_data", m->start_data }, { "end_data", m->end_data },
-		{ "start_brk", m->start_brk },	 { "brk", m->brk },
+		{ "start_code", m->start_code },   { "end_code", m->end_code },
+		{ "start_data", m->start_data },   { "end_data", m->end_data },
+		{ "start_brk", m->start_brk },	   { "brk", m->brk },
 		{ "start_stack", m->start_stack }, { "arg_start", m->arg_start },
-		{ "arg_end", m->arg_end },	 { "env_start", m->env_start },
-		{ "env_end", m->env_end },	 { "vdso", m->vdso },
+		{ "arg_end", m->arg_end },	   { "env_start", m->env_start },
+		{ "env_end", m->env_end },	   { "vdso", m->vdso },
 	};
+
 	size_t n_auxv = 0;
 	int rc = 0;
 
@@ -335,7 +349,8 @@ static int mm_fields(const struct rec_mm *m, json_t *o)
 	if (n_auxv + 2 <= REC_AUXV_U64)
 		n_auxv += 2; /* AT_NULL */
 	rc |= json_object_set_new(o, "auxv", hex_array((const uint64_t *)m->auxv, n_auxv));
-	/* mm_flags: dumpable in bits 0-1, core filter in 2-10; the rest by include/linux/mm_types.h. */
+	/* mm_flags: dumpable in bits 0-1, core filter in 2-10; the rest by
+	 * include/linux/mm_types.h. */
 	rc |= js_set_int(o, "dumpable", (int64_t)(m->mm_flags & 3));
 	rc |= js_set_int(o, "coredump_filter", (int64_t)(m->mm_flags >> 2 & 0x1ff));
 	rc |= js_set_bool(o, "thp_disable", (m->mm_flags >> 24 & 1) != 0);
@@ -374,7 +389,8 @@ static int mm_save(const struct snapshot *s, pid_t tgid, const struct objects *o
 	if (json_object_set_new(o, "mm", mm))
 		return ckpt_fail_nomem(err);
 	if (!m)
-		return ckpt_fail(err, ESRCH, CKPT_E_GONE, "process %d has no memory any more", tgid);
+		return ckpt_fail(err, ESRCH, CKPT_E_GONE, "process %d has no memory any more",
+				 tgid);
 	if (mm_fields(m, mm))
 		return ckpt_fail_nomem(err);
 	rc = exe_save(s, tgid, os, mm, err);
@@ -532,8 +548,7 @@ static void compare_objects(struct diff *d, const char *place, const json_t *a, 
 	char sub[256];
 
 	/* The cast: jansson's iterators take no const objects. */
-	json_object_foreach((json_t *)(uintptr_t)a, key, v)
-	{
+	json_object_foreach((json_t *)(uintptr_t)a, key, v) {
 		if (!strcmp(key, "info"))
 			continue;
 		snprintf(sub, sizeof(sub), "%s%s%s", place, place[0] ? "." : "", key);
@@ -546,8 +561,7 @@ static void compare_objects(struct diff *d, const char *place, const json_t *a, 
 		}
 		compare(d, sub, v, json_object_get(b, key));
 	}
-	json_object_foreach((json_t *)(uintptr_t)b, key, v)
-	{
+	json_object_foreach((json_t *)(uintptr_t)b, key, v) {
 		snprintf(sub, sizeof(sub), "%s%s%s", place, place[0] ? "." : "", key);
 		if (!json_object_get(a, key) && strcmp(key, "info"))
 			differ(d, sub, NULL, v);
@@ -556,12 +570,13 @@ static void compare_objects(struct diff *d, const char *place, const json_t *a, 
 
 static int by_text(const void *a, const void *b)
 {
-	return strcmp(json_string_value(*(json_t *const *)a), json_string_value(*(json_t *const *)b));
+	return strcmp(json_string_value(*(json_t *const *)a),
+		      json_string_value(*(json_t *const *)b));
 }
 
 /*
- * Pending signals keep their order, but for those of timers: such a timer is let expire again, so that the kernel counts its
- * overruns on. So they are compared as a set.
+ * Pending signals keep their order, but for those of timers: such a timer is let expire again, so
+ * that the kernel counts its overruns on. So they are compared as a set.
  */
 static json_t *sorted(const json_t *a)
 {

@@ -197,6 +197,7 @@ int trace_set_sigmask(pid_t tid, uint64_t mask)
 int trace_peek_signals(pid_t tid, bool shared, siginfo_t **ret, size_t *ret_n)
 {
 	enum { CHUNK = 256 };
+
 	_cleanup_free_ siginfo_t *all = NULL;
 	size_t n = 0;
 
@@ -215,7 +216,8 @@ int trace_peek_signals(pid_t tid, bool shared, siginfo_t **ret, size_t *ret_n)
 		got = ptrace(PTRACE_PEEKSIGINFO, tid, &args, all + n);
 		if (got < 0)
 			return -errno;
-		/* Fewer than asked for does not mean the last: the kernel stops early when we have a signal. */
+		/* Fewer than asked for does not mean the last: the kernel stops early when we have
+		 * a signal. */
 		if (got == 0)
 			break;
 		n += (size_t)got;

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * ptrace(2) in the few forms that the engine uses: seize, stop, wait with a deadline, registers. All threads
- * are seized (never attached), so that a stop is a PTRACE_EVENT_STOP and disturbs nothing.
+ * ptrace(2) in the few forms that the engine uses: seize, stop, wait with a deadline, registers.
+ * All threads are seized (never attached), so that a stop is a PTRACE_EVENT_STOP and disturbs
+ * nothing.
  */
 #ifndef CKPT_TRACE_H
 #define CKPT_TRACE_H
@@ -12,8 +13,8 @@
 #include <sys/types.h>
 #include <sys/user.h>
 
-/* The stop of a seized thread, in status >> 16 (PTRACE_EVENT_STOP; glibc and the kernel name it in conflicting
- * headers). */
+/* The stop of a seized thread, in status >> 16 (PTRACE_EVENT_STOP; glibc and the kernel name it in
+ * conflicting headers). */
 #define TRACE_EVENT_STOP 128
 
 /* How long a thread may take to reach a stop. A thread in an uninterruptible call takes longer. */
@@ -26,6 +27,7 @@
 struct trace_clock {
 	struct sigaction old;
 };
+
 int trace_clock_start(struct trace_clock *c, struct ckpt_err **err);
 void trace_clock_stop(struct trace_clock *c);
 
@@ -35,13 +37,14 @@ int trace_interrupt(pid_t tid);
 int trace_resume(pid_t tid, int request, int sig);
 
 /*
- * Wait until a traced thread changes state. 0 and *ret_status, as from waitpid(2); -ETIMEDOUT, -ECHILD
- * (gone), or another negative errno.
+ * Wait until a traced thread changes state. 0 and *ret_status, as from waitpid(2); -ETIMEDOUT,
+ * -ECHILD (gone), or another negative errno.
  */
 int trace_wait(pid_t tid, int deadline_ms, int *ret_status);
 /*
- * Wait for the PTRACE_EVENT_STOP that trace_interrupt() asked for; a signal on its way is delivered first.
- * *ret_group_stop: the stopping signal if the thread is in a group stop, else 0. -ESRCH when it died.
+ * Wait for the PTRACE_EVENT_STOP that trace_interrupt() asked for; a signal on its way is delivered
+ * first. *ret_group_stop: the stopping signal if the thread is in a group stop, else 0. -ESRCH when
+ * it died.
  */
 int trace_wait_stop(pid_t tid, int deadline_ms, int *ret_group_stop);
 

@@ -49,10 +49,11 @@ static int clone_task(pid_t tid, uint64_t gadget, unsigned long flags, pid_t *re
 /* Take the twin out of everything that it shares with the program. */
 static int isolate(pid_t pid, uint64_t gadget)
 {
-	/* The new table is made empty, not copied and then emptied: nothing is flushed or released. */
+	/* The new table is made empty, not copied and then emptied: nothing is flushed or released.
+	 */
 	const uint64_t close_all[6] = { 0, ~0U, CLOSE_RANGE_UNSHARE };
-	/* A session of its own: out of reach of the group's signals, and once it has ended and waits to be reaped, no
-	 * user of the program's pid as a session's or group's id. */
+	/* A session of its own: out of reach of the group's signals, and once it has ended and
+	 * waits to be reaped, no user of the program's pid as a session's or group's id. */
 	const uint64_t no_args[6] = { 0 };
 	long ret = 0;
 	int rc = set_options(pid, PTRACE_O_TRACESYSGOOD | PTRACE_O_EXITKILL);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * The twin: a copy-on-write copy of a frozen process, made by a few remote calls. It runs nothing, holds no
- * descriptor, is in a session of its own and is nobody's child that the program could wait for; its
- * memory is read from outside while the program runs on.
+ * The twin: a copy-on-write copy of a frozen process, made by a few remote calls. It runs nothing,
+ * holds no descriptor, is in a session of its own and is nobody's child that the program could wait
+ * for; its memory is read from outside while the program runs on.
  */
 #ifndef CKPT_TWIN_H
 #define CKPT_TWIN_H
@@ -17,10 +17,9 @@ struct twin {
 };
 
 /*
- * Make the twin of the process of `tid`, a frozen thread whose general registers are `regs`; it is left as it
- * was found. vdso: address of the process's vdso.
- * -EAGAIN or -ENOMEM (err untouched): the process may not fork now; the caller reads the frozen process
- * itself. Other failures set err.
+ * Make the twin of the process of `tid`, a frozen thread whose general registers are `regs`; it is
+ * left as it was found. vdso: address of the process's vdso. -EAGAIN or -ENOMEM (err untouched):
+ * the process may not fork now; the caller reads the frozen process itself. Other failures set err.
  */
 int twin_make(struct twin *t, pid_t tid, const struct user_regs_struct *regs, uint64_t vdso,
 	      struct ckpt_err **err);

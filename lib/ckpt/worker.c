@@ -68,7 +68,8 @@ void worker_scratch(struct worker *w, const char *path)
 	send_packet(w->sock, &p, path);
 }
 
-/* The kernel, short of memory, should rather end anyone else. Needs a right that we may lack: no matter. */
+/* The kernel, short of memory, should rather end anyone else. Needs a right that we may lack: no
+ * matter. */
 static void shun_oom_killer(void)
 {
 	int fd = open("/proc/self/oom_score_adj", O_WRONLY | O_CLOEXEC);
@@ -79,7 +80,8 @@ static void shun_oom_killer(void)
 	}
 }
 
-/* The worker must survive what ends its caller, and must not be stopped by the target's terminal. */
+/* The worker must survive what ends its caller, and must not be stopped by the target's terminal.
+ */
 static void settle_in(void)
 {
 	const int ignored[] = { SIGPIPE, SIGXFSZ, SIGHUP, SIGINT, SIGTERM, SIGQUIT };
@@ -114,7 +116,8 @@ static void worker_main(int sock, worker_fn *fn, struct ckpt_session *s,
 	_exit(p.rc < 0);
 }
 
-/* Remove a half-made image after the worker was killed: plain files, and one level of directories. */
+/* Remove a half-made image after the worker was killed: plain files, and one level of directories.
+ */
 static void remove_scratch(int at, const char *path, int depth)
 {
 	int fd = openat(at, path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
