@@ -105,20 +105,67 @@ static const struct area_flag {
 
 #define N_AREA_FLAGS (sizeof(area_flags) / sizeof(area_flags[0]))
 
-int area_flags_parse(const json_t *row, uint64_t *ret, struct ckpt_err **err)
+static uint64_t flag_bit(const char *name, size_t len)
 {
-	const json_t *flags = json_object_get(row, "flags");
+	for (size_t i = 0; i < N_AREA_FLAGS; i++)
+		if (strlen(area_flags[i].name) == len && !strncmp(area_flags[i].name, name, len))
+			return area_flags[i].bit;
+	return 0;
+}
 
-	for (size_t i = 0; i < json_array_size(flags); i++) {
-		const char *s = json_string_value(json_array_get(flags, i));
-		size_t k = 0;
+/* One word of a row, after the range and the protection. */
+static int parse_word(const char *word, size_t len, struct area_row *a, struct ckpt_err **err)
+{
+	unsigned long long object, offset;
+	uint64_t bit;
 
-		while (k < N_AREA_FLAGS && (!s || strcmp(s, area_flags[k].name)))
-			k++;
-		if (k == N_AREA_FLAGS)
-			return ckpt_fail(err, EINVAL, CKPT_E_IMAGE_VERSION,
-					 "a memory area has the unknown flag \"%s\"", s ? s : "?");
-		*ret |= area_flags[k].bit;
+	if (word[0] == '@' && sscanf(word, "@%llu+%llx", &object, &offset) == 2) {
+		a->object = object;
+		a->offset = offset;
+		return 0;
+	}
+	bit = flag_bit(word, len);
+	if (!bit)
+		return ckpt_fail(err, EINVAL, CKPT_E_IMAGE_VERSION,
+				 "memory area %#llx has something unknown: \"%.40s\"",
+				 (unsigned long long)a->start, word);
+	a->flags |= bit;
+	return 0;
+}
+
+int area_row_parse(const json_t *row, struct area_row *a, struct ckpt_err **err)
+{
+	const char *text = json_string_value(row), *p = text;
+	char *next = NULL;
+
+	*a = (struct area_row){ .name = "" };
+	if (p) {
+		a->start = strtoull(p, &next, 16);
+		p = next;
+	}
+	if (p && *p == '-') {
+		a->end = strtoull(p + 1, &next, 16);
+		p = next;
+	}
+	if (!p || !next || *p != ' ' || strnlen(p, 4) < 4)
+		return ckpt_fail(err, EINVAL, CKPT_E_IMAGE,
+				 "a memory area is not understood: %.60s",
+				 text ? text : "not a string");
+	a->prot = (p[1] == 'r' ? PROT_READ : 0) | (p[2] == 'w' ? PROT_WRITE : 0) |
+		  (p[3] == 'x' ? PROT_EXEC : 0);
+	for (p += 4; *p == ' '; p = next) {
+		p++;
+		/* A name goes to the end of the row, whatever is in it. */
+		a->special = !strncmp(p, "special=", 8);
+		if (a->special || !strncmp(p, "name=", 5)) {
+			a->name = strchr(p, '=') + 1;
+			return 0;
+		}
+		next = (char *)(uintptr_t)(p + strcspn(p, " "));
+		int rc = parse_word(p, (size_t)(next - p), a, err);
+
+		if (rc < 0)
+			return rc;
 	}
 	return 0;
 }
@@ -142,35 +189,28 @@ static bool joins(const struct rec_vma *a, uint64_t a_end, const struct rec_vma 
 				b->pgoff_bytes - a->pgoff_bytes == b->start - a->start);
 }
 
-static int area_row(const struct rec_vma *v, uint64_t end, const struct objects *os, json_t **ret)
+/* A row as text, like a line of /proc/PID/maps: an object of members would cost ten times as much,
+ * and there are many. */
+static json_t *area_text(const struct rec_vma *v, uint64_t end, const struct objects *os)
 {
-	char prot[4] = { v->vm_flags & VMF_READ ? 'r' : '-', v->vm_flags & VMF_WRITE ? 'w' : '-',
-			 v->vm_flags & VMF_EXEC ? 'x' : '-', 0 };
 	uint32_t object = v->has_file ? objects_id(os, v->inode.file_id) : 0;
-	json_t *o = json_object(), *flags = NULL;
-	int rc = js_set_hex(o, "start", v->start);
+	char text[512];
+	int n = snprintf(text, sizeof(text), "%llx-%llx %c%c%c", (unsigned long long)v->start,
+			 (unsigned long long)end, v->vm_flags & VMF_READ ? 'r' : '-',
+			 v->vm_flags & VMF_WRITE ? 'w' : '-', v->vm_flags & VMF_EXEC ? 'x' : '-');
 
-	rc |= js_set_hex(o, "end", end);
-	rc |= json_object_set_new(o, "prot", json_string(prot));
-	for (size_t i = 0; i < N_AREA_FLAGS; i++) {
-		if (!(v->vm_flags & area_flags[i].bit))
-			continue;
-		if (!flags)
-			rc |= json_object_set_new(o, "flags", flags = json_array());
-		rc |= json_array_append_new(flags, json_string(area_flags[i].name));
-	}
-	if (object) {
-		rc |= js_set_int(o, "object", object);
-		rc |= js_set_hex(o, "offset", v->pgoff_bytes);
-	}
+	if (object)
+		n += snprintf(text + n, sizeof(text) - (size_t)n, " @%u+%llx", object,
+			      (unsigned long long)v->pgoff_bytes);
+	for (size_t i = 0; i < N_AREA_FLAGS; i++)
+		if (v->vm_flags & area_flags[i].bit)
+			n += snprintf(text + n, sizeof(text) - (size_t)n, " %s",
+				      area_flags[i].name);
+	/* The kernel takes printable names only (PR_SET_VMA_ANON_NAME). */
 	if (v->anon_name[0])
-		rc |= js_set_bytes(o, area_is_special(v) ? "special" : "name", v->anon_name);
-	if (rc) {
-		json_decref(o);
-		return -ENOMEM;
-	}
-	*ret = o;
-	return 0;
+		snprintf(text + n, sizeof(text) - (size_t)n, " %s=%.79s",
+			 area_is_special(v) ? "special" : "name", v->anon_name);
+	return json_string(text);
 }
 
 int areas_save(const struct snapshot *s, pid_t tgid, const struct objects *os, json_t **ret,
@@ -182,11 +222,10 @@ int areas_save(const struct snapshot *s, pid_t tgid, const struct objects *os, j
 	snapshot_vmas_of(s, tgid, &first, &n);
 	for (size_t i = 0; i < n;) {
 		const struct rec_vma *v = s->vmas[first + i].rec, *last = v;
-		json_t *row;
 
 		for (i++; i < n && joins(last, last->end, s->vmas[first + i].rec); i++)
 			last = s->vmas[first + i].rec;
-		if (area_row(v, last->end, os, &row) < 0 || json_array_append_new(rows, row))
+		if (json_array_append_new(rows, area_text(v, last->end, os)))
 			return ckpt_fail_nomem(err);
 	}
 	*ret = TAKE_PTR(rows);

@@ -54,8 +54,22 @@ void area_describe(const struct rec_vma *v, const char *path, char *buf, size_t 
 int areas_save(const struct snapshot *s, pid_t tgid, const struct objects *os, json_t **ret,
 	       struct ckpt_err **err);
 
-/* The flags of a row of "areas": VMF_* bits. An unknown one is refused. */
-int area_flags_parse(const json_t *row, uint64_t *ret, struct ckpt_err **err);
+/*
+ * A row of "areas": "START-END PROT[ @OBJECT+OFFSET][ FLAG]...[ special=NAME| name=NAME]", numbers
+ * but OBJECT in hexadecimal.
+ */
+struct area_row {
+	uint64_t start, end;
+	int prot;	 /* PROT_* */
+	uint64_t flags;	 /* VMF_* */
+	uint64_t object; /* 0: anonymous */
+	uint64_t offset;
+	bool special;	  /* the vdso's or vvar's: the name is the kernel's */
+	const char *name; /* borrowed from the row; "": none */
+};
+
+/* Read a row; values are not judged but for their form. An unknown flag is refused. */
+int area_row_parse(const json_t *row, struct area_row *a, struct ckpt_err **err);
 
 /* The runs of pages to save, and the guard ranges (MADV_GUARD_INSTALL) of a process. */
 struct area_pages {

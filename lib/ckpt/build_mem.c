@@ -32,35 +32,30 @@
 static int parse_area(const struct build *b, const json_t *row, struct build_area *a,
 		      struct ckpt_err **err)
 {
-	const char *prot = "";
-	uint64_t object = 0;
-	int rc = js_u64(row, "start", &a->start, err);
+	struct area_row r;
+	int rc = area_row_parse(row, &r, err);
 
-	if (rc == 0)
-		rc = js_u64(row, "end", &a->end, err);
-	if (rc == 0)
-		rc = js_str(row, "prot", &prot, err);
-	if (rc == 0)
-		rc = area_flags_parse(row, &a->flags, err);
-	if (rc == 0)
-		rc = js_opt_u64(row, "object", &object, err);
-	if (rc == 0)
-		rc = js_opt_u64(row, "offset", &a->offset, err);
-	if (rc == 0 && json_object_get(row, "name"))
-		rc = js_bytes(row, "name", &a->name, err);
 	if (rc < 0)
 		return rc;
-	a->prot = (strchr(prot, 'r') ? PROT_READ : 0) | (strchr(prot, 'w') ? PROT_WRITE : 0) |
-		  (strchr(prot, 'x') ? PROT_EXEC : 0);
-	a->special = json_object_get(row, "special") != NULL;
+	a->start = r.start;
+	a->end = r.end;
+	a->prot = r.prot;
+	a->flags = r.flags;
+	a->offset = r.offset;
+	a->special = r.special;
+	if (r.name[0] && !r.special) {
+		a->name = strdup(r.name);
+		if (!a->name)
+			return ckpt_fail_nomem(err);
+	}
 	if ((a->start | a->end | a->offset) % CORE_PAGE || a->start >= a->end || a->end > USER_END)
 		return ckpt_fail(err, EINVAL, CKPT_E_IMAGE, "memory area %#llx-%#llx is impossible",
 				 (unsigned long long)a->start, (unsigned long long)a->end);
-	if (object >= b->kr.n_fd)
+	if (r.object >= b->kr.n_fd)
 		return ckpt_fail(err, EINVAL, CKPT_E_IMAGE,
 				 "memory area %#llx refers to object %llu, which does not exist",
-				 (unsigned long long)a->start, (unsigned long long)object);
-	a->object = (uint32_t)object;
+				 (unsigned long long)a->start, (unsigned long long)r.object);
+	a->object = (uint32_t)r.object;
 	if (a->flags & VMF_MAYSHARE && !a->object && !a->special)
 		return ckpt_fail(err, EINVAL, CKPT_E_IMAGE,
 				 "shared memory area %#llx has no object",

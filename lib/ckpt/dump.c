@@ -403,16 +403,12 @@ static int write_core(struct dump *d, struct ckpt_err **err)
 /*
  * process_vm_readv(2) pins pages, and for that the kernel gives the twin copies of its own of all
  * that it shares with the program (gup_must_unshare() in mm/gup.c): slow, and the memory twice.
- * /proc/PID/mem does not pin. It takes a call for each run, though, so that short runs are better
- * read many at once.
+ * /proc/PID/mem does not pin.
  */
-#define UNSHARE_MAX_PAGES 16
-
 static void read_without_pinning(struct area_pages *p)
 {
 	for (size_t i = 0; i < p->n_runs; i++)
-		if (p->run[i].n_pages > UNSHARE_MAX_PAGES)
-			p->run[i].source = CORE_FROM_MEM;
+		p->run[i].source = CORE_FROM_MEM;
 }
 
 static int find_pages(struct dump *d, struct ckpt_err **err)

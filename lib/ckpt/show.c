@@ -3,6 +3,7 @@
  * What an image holds, for a person. Lenient where verify is strict: a member that is missing or
  * odd is left out or shown as "?", because a damaged image is what one wants to look into most.
  */
+#include "areas.h"
 #include "core.h"
 #include "image.h"
 #include "safe.h"
@@ -156,8 +157,12 @@ static void show_memory(const struct view *v, const json_t *task, const struct c
 	char a[NUMBER], b[NUMBER];
 	size_t i;
 
-	json_array_foreach(areas, i, row)
-		bytes += (uint64_t)number(row, "end", 0) - (uint64_t)number(row, "start", 0);
+	json_array_foreach(areas, i, row) {
+		struct area_row r;
+
+		if (area_row_parse(row, &r, NULL) == 0)
+			bytes += r.end - r.start;
+	}
 	line(v, "memory", "%" PRIu64 " pages saved, %s", core->n_pages,
 	     size_text(core->n_pages * CORE_PAGE, a));
 	line(v, "", "%zu areas, %s of addresses", json_array_size(areas), size_text(bytes, b));
