@@ -520,6 +520,9 @@ static int freeze_and_fork(struct dump *d, struct ckpt_err **err)
 	if (d->twin.pid) {
 		freeze_thaw(&d->freeze);
 		pause_ends(d);
+		rc = twin_isolate(&d->twin, err);
+		if (rc < 0)
+			return rc;
 		stage_done(&d->stages, "thaw");
 	}
 	return still_wanted(d, err);

@@ -103,8 +103,6 @@ static int make(struct twin *t, pid_t tid, uint64_t gadget)
 		rc = set_options(between, TWIN_OPTIONS | PTRACE_O_EXITKILL);
 	if (rc == 0)
 		rc = clone_task(between, gadget, CLONE_FILES, &t->pid);
-	if (rc == 0)
-		rc = isolate(t->pid, gadget);
 	if (rc < 0) {
 		kill_and_reap(t->pid);
 		t->pid = 0;
@@ -124,7 +122,7 @@ int twin_make(struct twin *t, pid_t tid, const struct user_regs_struct *regs, ui
 	uint64_t offset = remote_vdso_gadget();
 	int rc, rc2;
 
-	*t = (struct twin){ 0 };
+	*t = (struct twin){ .gadget = vdso + offset };
 	if (!offset || !vdso)
 		return -EAGAIN;
 	rc = make(t, tid, vdso + offset);
@@ -143,6 +141,15 @@ int twin_make(struct twin *t, pid_t tid, const struct user_regs_struct *regs, ui
 		return ckpt_fail_errno(err, rc, CKPT_E_REMOTE,
 				       "make a copy-on-write twin through thread %d", tid);
 	}
+	return 0;
+}
+
+int twin_isolate(struct twin *t, struct ckpt_err **err)
+{
+	int rc = isolate(t->pid, t->gadget);
+
+	if (rc < 0)
+		return ckpt_fail_errno(err, rc, CKPT_E_REMOTE, "isolate the copy-on-write twin");
 	return 0;
 }
 
