@@ -42,9 +42,11 @@ uint64_t remote_stub_gadget(void)
 /* Resume until the thread is at a system call's entry or exit. Events of its clone are noted. */
 static int to_syscall_stop(pid_t tid, pid_t *child)
 {
+	int sig = 0;
+
 	for (;;) {
 		unsigned long msg = 0;
-		int status, rc = trace_resume(tid, PTRACE_SYSCALL, 0);
+		int status, rc = trace_resume(tid, PTRACE_SYSCALL, sig);
 
 		if (rc < 0)
 			return rc;
@@ -55,6 +57,10 @@ static int to_syscall_stop(pid_t tid, pid_t *child)
 			return -ESRCH;
 		if (WSTOPSIG(status) == SYSCALL_STOP)
 			return 0;
+		/* This one cannot be blocked: handed on, it takes effect when we let go. */
+		sig = status >> 16 == 0 && WSTOPSIG(status) == SIGSTOP ? SIGSTOP : 0;
+		if (sig)
+			continue;
 		switch (status >> 16) {
 		case PTRACE_EVENT_CLONE:
 		case PTRACE_EVENT_FORK:
