@@ -197,7 +197,7 @@ static void trip_save(struct trip *t)
 			t->files, fd,
 			json_integer(objects_id(&t->os, t->snap->files[i].rec->inode.file_id)));
 	}
-	if (image_create(&w, in_dir("image"), getuid(), getgid(), &err) < 0)
+	if (image_create(&w, in_dir("image"), &err) < 0)
 		fail_err(err);
 	t->d.w = &w;
 	if (objects_save(&t->os, &t->d, true, &objects, &err) < 0)
