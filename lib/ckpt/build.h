@@ -68,6 +68,7 @@ struct build {
 	int cwd_fd, root_fd, exe_fd; /* high descriptors, inherited by the child */
 	pid_t vpid, pid;	     /* saved, and as seen here */
 	pid_t ns_init;		     /* --new-pidns: the init of the new namespace, else 0 */
+	int ns_hold_fd;		     /* open: the namespace's init stays, even if it is empty */
 	bool made;		     /* the child exists */
 	json_t *inherited; /* owned: "cred" and "sched" of this process, which the child has anyway
 			    */

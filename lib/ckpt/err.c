@@ -116,7 +116,12 @@ int ckpt_fail_errno(struct ckpt_err **err, int rc, enum ckpt_code code, const ch
 	va_end(ap);
 	if (!what || asprintf(&text, "%s: %s", what, strerror_r(rc, reason, sizeof(reason))) < 0)
 		text = NULL;
+	/* Whatever was to be opened, this is what was in the way. */
+	if (rc == EMFILE || rc == ENFILE)
+		code = CKPT_E_LIMIT;
 	*err = err_new(code, rc, text);
+	if (code == CKPT_E_LIMIT && (rc == EMFILE || rc == ENFILE))
+		ckpt_hint(err, "raise the limit of open files (ulimit -n)");
 	return -rc;
 }
 

@@ -273,18 +273,42 @@ int image_open(struct image *im, const char *path, struct ckpt_err **err)
 	return r;
 }
 
-int image_trusted(const struct image *im, const char *path, struct ckpt_err **err)
+/* Can nobody but root and us alter it? */
+static bool image_safe_entry(int dir_fd, const char *name)
 {
 	struct stat st;
 
-	if (fstat(im->dir_fd, &st) < 0)
-		return ckpt_fail_errno(err, errno, CKPT_E_IMAGE, "look at %s", path);
-	if ((st.st_uid == 0 || st.st_uid == geteuid()) && !(st.st_mode & (S_IWGRP | S_IWOTH)))
+	if (fstatat(dir_fd, name, &st, AT_SYMLINK_NOFOLLOW) < 0)
+		return errno == ENOENT; /* not there: not to be altered */
+	return (st.st_uid == 0 || st.st_uid == geteuid()) && !(st.st_mode & (S_IWGRP | S_IWOTH));
+}
+
+static bool image_safe_files(const struct image *im)
+{
+	const json_t *row;
+	size_t i;
+
+	if (!image_safe_entry(im->dir_fd, ".") || !image_safe_entry(im->dir_fd, IMAGE_MANIFEST) ||
+	    !image_safe_entry(im->dir_fd, IMAGE_SEAL) || !image_safe_entry(im->dir_fd, IMAGE_DATA))
+		return false;
+	json_array_foreach(json_object_get(im->manifest, "files"), i, row) {
+		/* Names have been checked when the image was opened. */
+		const char *name = json_string_value(json_object_get(row, "name"));
+
+		if (!name || !image_safe_entry(im->dir_fd, name))
+			return false;
+	}
+	return true;
+}
+
+int image_trusted(const struct image *im, const char *path, struct ckpt_err **err)
+{
+	if (image_safe_files(im))
 		return 0;
 	ckpt_fail(
 		err, EPERM, CKPT_E_IMAGE,
-		"the image %s can be altered by others (owner %u, mode %04o), who could so run anything in your name",
-		path, st.st_uid, st.st_mode & 07777);
+		"the image %s can be altered by others (owner or mode of it or of a file in it), who could so run anything in your name",
+		path);
 	ckpt_hint(err, "if you trust what is in it: chown -R and chmod -R go-w it");
 	return -EPERM;
 }

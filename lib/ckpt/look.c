@@ -202,6 +202,9 @@ static int judge_process(struct judge *j, const struct snapshot *s, struct ckpt_
 	if (rc == 0 && p && p->is_session_leader && p->tty_major)
 		rc = no(j, subject, "session leader of a terminal",
 			"it owns a terminal's session, as a login shell does", "", err);
+	if (rc == 0 && snapshot_task(s, j->pid) && snapshot_task(s, j->pid)->vtgid == 1)
+		rc = no(j, subject, "init of a pid namespace",
+			"the processes of the namespace end with it", "", err);
 	if (rc == 0 && m && m->ioctx_table)
 		rc = no(j, subject, "asynchronous I/O",
 			"contexts of io_setup(2) are not supported yet", "", err);

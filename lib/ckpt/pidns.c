@@ -10,45 +10,56 @@
 #include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
+#include <unistd.h>
 
 #define POLL_NS 100000000
 
 /*
  * The restored process is our child, not this one's: it sees its end by looking whether anyone is
- * left. It begins to look when the first one has come.
+ * left. It begins to look when the restorer has let go of the pipe.
  */
-static _Noreturn void ns_init(void)
+static _Noreturn void ns_init(int hold_fd)
 {
 	struct timespec tick = { 0, POLL_NS };
-	bool seen = false;
+	char c;
 
 	prctl(PR_SET_NAME, "ebpf-ckpt-init");
 	setsid();
-	syscall(SYS_close_range, 0, ~0U, 0);
-	for (;;) {
+	dup2(hold_fd, 0);
+	syscall(SYS_close_range, 1, ~0U, 0);
+	while (read(0, &c, 1) < 0 && errno == EINTR)
+		;
+	/* No signal, to everyone in the namespace but this one: nobody is there when it is empty.
+	 */
+	while (kill(-1, 0) == 0 || errno != ESRCH) {
 		while (waitpid(-1, NULL, WNOHANG) > 0)
 			;
-		/* Signals of ours to everyone in the namespace but us: none when it is empty. */
-		if (kill(-1, 0) == 0)
-			seen = true;
-		else if (seen && errno == ESRCH)
-			_exit(0);
 		nanosleep(&tick, NULL);
 	}
+	_exit(0);
 }
 
-int pidns_make(pid_t *ret_init, struct ckpt_err **err)
+int pidns_make(pid_t *ret_init, int *ret_hold_fd, struct ckpt_err **err)
 {
+	int hold[2];
 	pid_t pid;
 
 	if (unshare(CLONE_NEWPID) < 0)
 		return ckpt_fail_errno(err, errno, CKPT_E_PRIVILEGE, "make a pid namespace");
+	if (pipe2(hold, O_CLOEXEC) < 0)
+		return ckpt_fail_errno(err, errno, CKPT_E_SYS, "make a pipe");
 	pid = fork();
 	if (pid == 0)
-		ns_init();
-	if (pid < 0)
-		return ckpt_fail_errno(err, errno, CKPT_E_SYS, "make the pid namespace's init");
+		ns_init(hold[0]);
+	close(hold[0]);
+	if (pid < 0) {
+		int rc = ckpt_fail_errno(err, errno, CKPT_E_SYS, "make the pid namespace's init");
+
+		close(hold[1]);
+		return rc;
+	}
 	*ret_init = pid;
+	*ret_hold_fd = hold[1];
 	return 0;
 }
 

@@ -8,9 +8,10 @@
 
 /*
  * Make a pid namespace: from now on this thread's children are made in it, until pidns_leave(). Its
- * init reaps orphans, and ends when nobody else is left in the namespace.
+ * init reaps orphans, and ends when nobody else is left in the namespace, once *ret_hold_fd (the
+ * caller's to close) is closed.
  */
-int pidns_make(pid_t *ret_init, struct ckpt_err **err);
+int pidns_make(pid_t *ret_init, int *ret_hold_fd, struct ckpt_err **err);
 /* Children are made in our own namespace again. Fine when pidns_make() was not called. */
 void pidns_leave(void);
 

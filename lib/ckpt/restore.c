@@ -571,7 +571,7 @@ static int build(struct build *b, struct ckpt_restore_result *ret, struct ckpt_e
 	stage_done(&clock, "open");
 	rc = build_choose_arena(b, err);
 	if (rc == 0 && b->opts->new_pidns)
-		rc = pidns_make(&b->ns_init, err);
+		rc = pidns_make(&b->ns_init, &b->ns_hold_fd, err);
 	if (rc == 0)
 		rc = build_clone(b, err);
 	if (rc < 0)
@@ -617,6 +617,7 @@ static void build_done(struct build *b, bool ok)
 	close_reset(&b->root_fd);
 	close_reset(&b->exe_fd);
 	close_reset(&b->pages_fd);
+	close_reset(&b->ns_hold_fd);
 	build_areas_done(b);
 	json_decref(b->inherited);
 	free(b->thread);
@@ -671,6 +672,7 @@ EXPORT int ckpt_restore(struct ckpt_session *s, const struct ckpt_restore_opts *
 			     .cwd_fd = -1,
 			     .root_fd = -1,
 			     .exe_fd = -1,
+			     .ns_hold_fd = -1,
 			     .arena.fd = -1 };
 	rc = session_loader(s, &b->loader, err);
 	if (rc < 0) {
