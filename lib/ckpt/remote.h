@@ -68,7 +68,6 @@ struct arena {
 	size_t data_used;
 	/* For messages: what each queued operation is for; static strings. */
 	const char *what[ARENA_OPS];
-	struct ckpt_err **err; /* not used between calls */
 };
 
 int arena_init(struct arena *a, uint64_t there, struct ckpt_err **err);
