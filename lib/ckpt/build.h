@@ -51,7 +51,6 @@ struct build_thread {
 };
 
 struct build {
-	struct ckpt_session *session;
 	const struct ckpt_restore_opts *opts;
 	struct loader *loader;
 	struct image im;

@@ -29,8 +29,6 @@
 #include <sys/utsname.h>
 #include <sys/wait.h>
 
-#define EXPORT __attribute__((visibility("default")))
-
 /* Names of kernels younger than the headers of Debian 12. */
 #ifndef ARCH_MAP_VDSO_64
 #define ARCH_MAP_VDSO_64 0x2003
@@ -453,8 +451,7 @@ static const struct question {
 	{ "memory layout", ask_mm_map, 0 },
 };
 
-EXPORT int ckpt_check_machine(struct ckpt_session *s, struct ckpt_findings **ret,
-			      struct ckpt_err **err)
+int ckpt_check_machine(struct ckpt_session *s, struct ckpt_findings **ret, struct ckpt_err **err)
 {
 	struct ckpt_findings *f = calloc(1, sizeof(*f));
 	int rc = f ? 0 : ckpt_fail_nomem(err);
@@ -474,11 +471,6 @@ EXPORT int ckpt_check_machine(struct ckpt_session *s, struct ckpt_findings **ret
 }
 
 /* ---- a process ---- */
-
-static bool has_pid(const struct kind_dump *d, pid_t tgid)
-{
-	return tgid == d->root;
-}
 
 /* Something of that sort was refused: a row that says yes to all of them would be wrong. */
 static bool any_no(const struct ckpt_findings *f, const char *prefix)
@@ -518,7 +510,6 @@ static int check_snapshot(struct loader *l, const struct snapshot *s, pid_t pid,
 	struct kind_dump d = { .snap = s,
 			       .os = &os,
 			       .deleted_limit_bytes = DELETED_LIMIT_DEFAULT,
-			       .has_pid = has_pid,
 			       .root = pid,
 			       .root_pidfd = (int)syscall(SYS_pidfd_open, pid, 0) };
 	int rc = look_process(l, s, pid, err);
@@ -536,8 +527,8 @@ static int check_snapshot(struct loader *l, const struct snapshot *s, pid_t pid,
 	return rc;
 }
 
-EXPORT int ckpt_check_process(struct ckpt_session *s, pid_t pid, struct ckpt_findings **ret,
-			      struct ckpt_err **err)
+int ckpt_check_process(struct ckpt_session *s, pid_t pid, struct ckpt_findings **ret,
+		       struct ckpt_err **err)
 {
 	struct ckpt_findings *f = calloc(1, sizeof(*f));
 	struct snapshot *snap = NULL;

@@ -39,8 +39,6 @@
 #include <sys/syscall.h>
 #include <sys/uio.h>
 
-#define EXPORT __attribute__((visibility("default")))
-
 #define DELETED_LIMIT_DEFAULT (64ULL << 20)
 
 /* Everything of one dump; released by dump_done(). */
@@ -68,11 +66,6 @@ struct dump {
 	struct timespec clocks[3]; /* monotonic, real, boot time when it was frozen */
 	struct ckpt_dump_result *ret;
 };
-
-static bool has_pid(const struct kind_dump *d, pid_t tgid)
-{
-	return tgid == d->root;
-}
 
 static void drop_snapshot(struct dump *d)
 {
@@ -582,7 +575,6 @@ static int dump_in_worker(struct worker *w, struct ckpt_session *s,
 		.w = &d.image,
 		.deleted_limit_bytes = opts->deleted_limit_bytes ? opts->deleted_limit_bytes
 								 : DELETED_LIMIT_DEFAULT,
-		.has_pid = has_pid,
 		.root = opts->pid,
 		.root_pidfd = -1,
 	};
@@ -594,8 +586,8 @@ static int dump_in_worker(struct worker *w, struct ckpt_session *s,
 	return rc;
 }
 
-EXPORT int ckpt_dump(struct ckpt_session *s, const struct ckpt_dump_opts *opts,
-		     struct ckpt_dump_result *ret, struct ckpt_err **err)
+int ckpt_dump(struct ckpt_session *s, const struct ckpt_dump_opts *opts,
+	      struct ckpt_dump_result *ret, struct ckpt_err **err)
 {
 	struct ckpt_dump_result result = { 0 };
 	struct loader *l;

@@ -6,8 +6,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define EXPORT __attribute__((visibility("default")))
-
 int findings_add(struct ckpt_findings *f, enum ckpt_verdict v, const char *subject,
 		 const char *what, const char *why, const char *remedy, struct ckpt_err **err)
 {
@@ -28,7 +26,7 @@ int findings_add(struct ckpt_findings *f, enum ckpt_verdict v, const char *subje
 	return 0;
 }
 
-EXPORT void ckpt_findings_free(struct ckpt_findings *f)
+void ckpt_findings_free(struct ckpt_findings *f)
 {
 	if (!f)
 		return;

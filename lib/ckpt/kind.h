@@ -25,7 +25,6 @@ struct kind_file {
 	pid_t tgid;
 	int fd;			     /* one descriptor that refers to it, or -1 */
 	uint64_t map_start, map_end; /* one area that maps it, or 0, 0 */
-	bool is_path; /* only known as exe, cwd or root of a task (a path, not a description) */
 	const struct rec_inode *inode;
 	const struct rec_file *file; /* NULL when fd is -1 */
 	const char *path;
@@ -43,7 +42,6 @@ struct kind_dump {
 	struct image_writer *w;	  /* NULL unless contents are written */
 	uint64_t deleted_limit_bytes;
 	uint64_t deleted_bytes; /* saved so far of unlinked contents */
-	bool (*has_pid)(const struct kind_dump *d, pid_t tgid); /* part of this dump? */
 	pid_t root;
 	int root_pidfd; /* of `root` */
 };

@@ -33,8 +33,6 @@
 #include <sys/resource.h>
 #include <sys/syscall.h>
 
-#define EXPORT __attribute__((visibility("default")))
-
 /* ---- open ---- */
 
 static int check_identity(struct build *b, struct ckpt_err **err)
@@ -425,15 +423,10 @@ static int step_threads(struct build *b, struct ckpt_err **err)
 
 /* ---- prove ---- */
 
-static bool has_pid(const struct kind_dump *d, pid_t tgid)
-{
-	return tgid == d->root;
-}
-
 static int compare_now(struct build *b, struct snapshot *s, const struct freeze *f,
 		       struct ckpt_err **err)
 {
-	struct kind_dump kd = { .snap = s, .has_pid = has_pid, .root = b->pid, .root_pidfd = -1 };
+	struct kind_dump kd = { .snap = s, .root = b->pid, .root_pidfd = -1 };
 	_cleanup_json_ json_t *objects = NULL, *task = NULL;
 	struct objects os = { 0 };
 	struct area_pages pages = { 0 };
@@ -650,8 +643,8 @@ static int restore_signals_blocked(struct build *b, struct ckpt_restore_result *
 	return rc;
 }
 
-EXPORT int ckpt_restore(struct ckpt_session *s, const struct ckpt_restore_opts *opts,
-			struct ckpt_restore_result *ret, struct ckpt_err **err)
+int ckpt_restore(struct ckpt_session *s, const struct ckpt_restore_opts *opts,
+		 struct ckpt_restore_result *ret, struct ckpt_err **err)
 {
 	struct ckpt_restore_result result = { 0 };
 	uint64_t start = now_us();
@@ -664,8 +657,7 @@ EXPORT int ckpt_restore(struct ckpt_session *s, const struct ckpt_restore_opts *
 	b = calloc(1, sizeof(*b));
 	if (!b)
 		return ckpt_fail_nomem(err);
-	*b = (struct build){ .session = s,
-			     .opts = opts,
+	*b = (struct build){ .opts = opts,
 			     .im = IMAGE_INIT,
 			     .core.fd = -1,
 			     .pages_fd = -1,

@@ -5,9 +5,7 @@
 
 #include <stdlib.h>
 
-#define EXPORT __attribute__((visibility("default")))
-
-EXPORT int ckpt_session_new(struct ckpt_session **ret, struct ckpt_err **err)
+int ckpt_session_new(struct ckpt_session **ret, struct ckpt_err **err)
 {
 	struct ckpt_session *s = calloc(1, sizeof(*s));
 
@@ -17,7 +15,7 @@ EXPORT int ckpt_session_new(struct ckpt_session **ret, struct ckpt_err **err)
 	return 0;
 }
 
-EXPORT void ckpt_session_free(struct ckpt_session *s)
+void ckpt_session_free(struct ckpt_session *s)
 {
 	if (!s)
 		return;
@@ -25,7 +23,7 @@ EXPORT void ckpt_session_free(struct ckpt_session *s)
 	free(s);
 }
 
-EXPORT void ckpt_session_set_progress(struct ckpt_session *s, ckpt_progress_fn *fn, void *userdata)
+void ckpt_session_set_progress(struct ckpt_session *s, ckpt_progress_fn *fn, void *userdata)
 {
 	s->progress = fn;
 	s->progress_data = userdata;
@@ -65,12 +63,12 @@ static int pin_or_unpin(int (*fn)(bool *, struct loader_why *), bool *ret_change
 	return 0;
 }
 
-EXPORT int ckpt_load(bool *ret_changed, struct ckpt_err **err)
+int ckpt_load(bool *ret_changed, struct ckpt_err **err)
 {
 	return pin_or_unpin(loader_pin, ret_changed, err);
 }
 
-EXPORT int ckpt_unload(bool *ret_changed, struct ckpt_err **err)
+int ckpt_unload(bool *ret_changed, struct ckpt_err **err)
 {
 	return pin_or_unpin(loader_unpin, ret_changed, err);
 }

@@ -21,8 +21,6 @@
 #include <sys/syscall.h>
 #include <time.h>
 
-#define EXPORT __attribute__((visibility("default")))
-
 enum { TEXT = 4200, NUMBER = 32 };
 
 struct view {
@@ -474,8 +472,8 @@ static int show_person(const struct image *im, FILE *out, struct ckpt_err **err)
 	return 0;
 }
 
-EXPORT int ckpt_show(struct ckpt_session *s, const char *image, bool json, FILE *out,
-		     struct ckpt_err **err)
+int ckpt_show(struct ckpt_session *s, const char *image, bool json, FILE *out,
+	      struct ckpt_err **err)
 {
 	struct image im = IMAGE_INIT;
 	int rc = image_open(&im, image, err);
@@ -520,8 +518,8 @@ static int fail_no_process(const json_t *tasks, pid_t pid, struct ckpt_err **err
 	return -ESRCH;
 }
 
-EXPORT int ckpt_show_core(struct ckpt_session *s, const char *image, pid_t pid, int out_fd,
-			  struct ckpt_err **err)
+int ckpt_show_core(struct ckpt_session *s, const char *image, pid_t pid, int out_fd,
+		   struct ckpt_err **err)
 {
 	struct core_file core = { .fd = -1 };
 	struct image im = IMAGE_INIT;

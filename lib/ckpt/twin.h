@@ -25,8 +25,9 @@ struct twin {
 int twin_make(struct twin *t, pid_t tid, const struct user_regs_struct *regs, uint64_t vdso,
 	      struct ckpt_err **err);
 /*
- * Take the twin out of all that it shares with the program: to be called at once when the program runs again. Until then it
- * shares the descriptor table itself, so that what the program closes is closed.
+ * Take the twin out of all that it shares with the program: to be called at once when the program
+ * runs again. Until then it shares the descriptor table itself, so that what the program closes is
+ * closed.
  */
 int twin_isolate(struct twin *t, struct ckpt_err **err);
 /* End it. Safe on a zeroed struct. */

@@ -12,8 +12,6 @@
 #include <string.h>
 #include <sys/stat.h>
 
-#define EXPORT __attribute__((visibility("default")))
-
 struct verify {
 	struct ckpt_session *session;
 	struct image im;
@@ -269,7 +267,7 @@ static int verify(struct verify *v, struct ckpt_err **err)
 	return rc;
 }
 
-EXPORT int ckpt_verify(struct ckpt_session *s, const char *image, struct ckpt_err **err)
+int ckpt_verify(struct ckpt_session *s, const char *image, struct ckpt_err **err)
 {
 	struct verify v = { .session = s, .im = IMAGE_INIT };
 	int rc = image_open(&v.im, image, err);

@@ -135,11 +135,6 @@ static void fail_err(struct ckpt_err *err)
 	fail_msg("%s", text);
 }
 
-static bool has_pid(const struct kind_dump *d, pid_t pid)
-{
-	return pid == d->root;
-}
-
 static void trip_look(struct trip *t, make_fn *make)
 {
 	struct loader_why why = { 0 };
@@ -154,9 +149,7 @@ static void trip_look(struct trip *t, make_fn *make)
 		fail_msg("%s", why.what);
 	if (objects_collect(&t->os, t->snap, &err) < 0)
 		fail_err(err);
-	t->d = (struct kind_dump){
-		.snap = t->snap, .has_pid = has_pid, .root = t->pid, .deleted_limit_bytes = LIMIT
-	};
+	t->d = (struct kind_dump){ .snap = t->snap, .root = t->pid, .deleted_limit_bytes = LIMIT };
 	t->d.root_pidfd = (int)syscall(SYS_pidfd_open, t->pid, 0);
 	assert_true(t->d.root_pidfd >= 0);
 }

@@ -30,25 +30,6 @@ static int check(const struct kind_dump *d, const struct kind_file *f, struct ck
 	return 0;
 }
 
-static int save_contents(struct kind_dump *d, const struct kind_file *f, int from, json_t *o,
-			 struct ckpt_err **err)
-{
-	_cleanup_close_ int to = -1;
-	char name[40];
-	int rc;
-
-	snprintf(name, sizeof(name), "hugeshm-%lld",
-		 (long long)json_integer_value(json_object_get(o, "id")));
-	rc = image_data_open(d->w, name, &to, err);
-	if (rc == 0)
-		rc = copy_sparse(from, to, f->inode->size, err);
-	if (rc == 0)
-		rc = image_data_done(d->w, name, to, err);
-	if (rc == 0 && json_object_set_new(o, "data", json_string(name)))
-		rc = ckpt_fail_nomem(err);
-	return rc;
-}
-
 static int save(struct kind_dump *d, const struct kind_file *f, json_t *o, struct ckpt_err **err)
 {
 	_cleanup_close_ int from = -1;
@@ -61,7 +42,7 @@ static int save(struct kind_dump *d, const struct kind_file *f, json_t *o, struc
 		return ckpt_fail_errno(err, errno, CKPT_E_SYS, "look at shared huge pages");
 	if (js_set_hex(o, "size", f->inode->size) || js_set_int(o, "page_bytes", st.st_blksize))
 		return ckpt_fail_nomem(err);
-	return d->w ? save_contents(d, f, from, o, err) : 0;
+	return d->w ? kind_save_data(d, f, "hugeshm", from, o, err) : 0;
 }
 
 /* log2 of the page size, for mmap's flags; 0 when it is none. */
@@ -92,21 +73,17 @@ static int fill(int from, char *mem, uint64_t size, uint64_t page, struct ckpt_e
 static int open_it(struct kind_restore *r, const json_t *o, int *ret_fd, struct ckpt_err **err)
 {
 	_cleanup_close_ int from = -1;
-	const char *name = "";
 	uint64_t size = 0, page = 0;
-	char path[80];
 	char *mem;
 	int rc = js_u64(o, "size", &size, err);
 
 	if (rc == 0)
 		rc = js_u64(o, "page_bytes", &page, err);
-	if (rc == 0)
-		rc = js_str(o, "data", &name, err);
 	if (rc == 0 && (!page_shift(page) || size == 0 || size % page || size > 1ULL << 46))
 		rc = ckpt_fail(err, EINVAL, CKPT_E_IMAGE,
 			       "shared huge pages of an impossible size");
 	if (rc == 0)
-		rc = image_file_open(r->im, true, name, &from, err);
+		rc = kind_open_data(r, o, size, &from, err);
 	if (rc < 0)
 		return rc;
 	mem = mmap(NULL, size, PROT_READ | PROT_WRITE,
@@ -118,13 +95,8 @@ static int open_it(struct kind_restore *r, const json_t *o, int *ret_fd, struct 
 		return rc;
 	}
 	rc = fill(from, mem, size, page, err);
-	snprintf(path, sizeof(path), "/proc/self/map_files/%" PRIxPTR "-%" PRIxPTR, (uintptr_t)mem,
-		 (uintptr_t)mem + size);
-	if (rc == 0) {
-		*ret_fd = open(path, O_RDWR | O_CLOEXEC);
-		if (*ret_fd < 0)
-			rc = ckpt_fail_errno(err, errno, CKPT_E_RESTORE, "open shared huge pages");
-	}
+	if (rc == 0)
+		rc = kind_lend_map(mem, size, ret_fd, err);
 	munmap(mem, size);
 	return rc;
 }

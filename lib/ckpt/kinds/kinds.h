@@ -25,6 +25,14 @@ extern const struct ckpt_kind kind_shmem, kind_memfd, kind_hugeshm, kind_regular
 /* The process's own link to an open file: /proc/PID/fd/N or /proc/PID/map_files/START-END. */
 #define KIND_LINK_LEN 96
 const char *kind_link(const struct kind_file *f, char buf[KIND_LINK_LEN]);
+/*
+ * Save the contents that `from`, a description of our own, has, as data/PREFIX-ID (ID: of the row
+ * `o`), and note the name as its member "data".
+ */
+int kind_save_data(struct kind_dump *d, const struct kind_file *f, const char *prefix, int from,
+		   json_t *o, struct ckpt_err **err);
+/* A descriptor of memory that only a map makes: /proc lends it, and it outlives the map. */
+int kind_lend_map(const void *mem, uint64_t size, int *ret_fd, struct ckpt_err **err);
 /* A descriptor of our own for the program's open file; pidfd: of its process. */
 int kind_get_fd(int pidfd, const struct kind_file *f, int *ret_fd, struct ckpt_err **err);
 

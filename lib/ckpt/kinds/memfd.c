@@ -77,24 +77,17 @@ static int check(const struct kind_dump *d, const struct kind_file *f, struct ck
 	return 0;
 }
 
-static int save_contents(struct kind_dump *d, const struct kind_file *f, uint32_t id, json_t *o,
+static int save_contents(struct kind_dump *d, const struct kind_file *f, json_t *o,
 			 struct ckpt_err **err)
 {
-	_cleanup_close_ int from = -1, to = -1;
-	char link[KIND_LINK_LEN], name[40];
-	int rc;
+	_cleanup_close_ int from = -1;
+	char link[KIND_LINK_LEN];
 
 	/* A description of our own: holes are looked for by moving its position. */
 	from = open(kind_link(f, link), O_RDONLY | O_CLOEXEC);
 	if (from < 0)
 		return ckpt_fail_errno(err, errno, CKPT_E_SYS, "read a memfd");
-	snprintf(name, sizeof(name), "memfd-%u", id);
-	if (json_object_set_new(o, "data", json_string(name)))
-		return ckpt_fail_nomem(err);
-	rc = image_data_open(d->w, name, &to, err);
-	if (rc == 0)
-		rc = copy_sparse(from, to, f->inode->size, err);
-	return rc < 0 ? rc : image_data_done(d->w, name, to, err);
+	return kind_save_data(d, f, "memfd", from, o, err);
 }
 
 static int save(struct kind_dump *d, const struct kind_file *f, json_t *o, struct ckpt_err **err)
@@ -114,7 +107,7 @@ static int save(struct kind_dump *d, const struct kind_file *f, json_t *o, struc
 	    js_set_int(o, "mode", f->inode->mode & 07777) || js_set_int(o, "uid", f->inode->uid) ||
 	    js_set_int(o, "gid", f->inode->gid))
 		return ckpt_fail_nomem(err);
-	return d->w ? save_contents(d, f, id, o, err) : 0;
+	return d->w ? save_contents(d, f, o, err) : 0;
 }
 
 /* ---- restoring ---- */

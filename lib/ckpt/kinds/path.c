@@ -2,6 +2,7 @@
 /* Files that come back by their path. See kind.h and kinds.h. */
 #include "../safe.h"
 #include "../util.h"
+#include "copy.h"
 #include "kinds.h"
 
 #include <ctype.h>
@@ -89,6 +90,35 @@ int kind_open_flags(const json_t *o, int *ret_flags, struct ckpt_err **err)
 
 	*ret_flags = ((int)flags & keep) | O_CLOEXEC | O_NOCTTY;
 	return rc;
+}
+
+int kind_save_data(struct kind_dump *d, const struct kind_file *f, const char *prefix, int from,
+		   json_t *o, struct ckpt_err **err)
+{
+	_cleanup_close_ int to = -1;
+	char name[40];
+	int rc;
+
+	snprintf(name, sizeof(name), "%s-%lld", prefix,
+		 (long long)json_integer_value(json_object_get(o, "id")));
+	if (json_object_set_new(o, "data", json_string(name)))
+		return ckpt_fail_nomem(err);
+	rc = image_data_open(d->w, name, &to, err);
+	if (rc == 0)
+		rc = copy_sparse(from, to, f->inode->size, err);
+	return rc < 0 ? rc : image_data_done(d->w, name, to, err);
+}
+
+int kind_lend_map(const void *mem, uint64_t size, int *ret_fd, struct ckpt_err **err)
+{
+	char path[80];
+
+	snprintf(path, sizeof(path), "/proc/self/map_files/%" PRIxPTR "-%" PRIxPTR, (uintptr_t)mem,
+		 (uintptr_t)mem + size);
+	*ret_fd = open(path, O_RDWR | O_CLOEXEC);
+	if (*ret_fd < 0)
+		return ckpt_fail_errno(err, errno, CKPT_E_RESTORE, "open shared memory");
+	return 0;
 }
 
 int kind_open_data(const struct kind_restore *r, const json_t *o, uint64_t size, int *ret_fd,

@@ -90,7 +90,7 @@ static pid_t find_holder(const struct kind_dump *d, const struct kind_file *f, c
 	while (proc && !found && (e = readdir(proc))) {
 		pid_t pid = isdigit((unsigned char)e->d_name[0]) ? atoi(e->d_name) : 0;
 
-		if (pid > 0 && pid != f->tgid && !(d->has_pid && d->has_pid(d, pid)) &&
+		if (pid > 0 && pid != f->tgid && !snapshot_process(d->snap, pid) &&
 		    holds(dirfd(proc), e->d_name, name))
 			found = pid;
 	}

@@ -84,25 +84,18 @@ static int check(const struct kind_dump *d, const struct kind_file *f, struct ck
 	return path_check_state(f, state, err);
 }
 
-static int save_contents(struct kind_dump *d, const struct kind_file *f, uint32_t id, json_t *o,
+static int save_contents(struct kind_dump *d, const struct kind_file *f, json_t *o,
 			 struct ckpt_err **err)
 {
-	_cleanup_close_ int from = -1, to = -1;
-	char link[KIND_LINK_LEN], name[40];
-	int rc;
+	_cleanup_close_ int from = -1;
+	char link[KIND_LINK_LEN];
 
 	/* A description of our own: the program's may not be readable, and its position is its own.
 	 */
 	from = open(kind_link(f, link), O_RDONLY | O_CLOEXEC);
 	if (from < 0)
 		return ckpt_fail_errno(err, errno, CKPT_E_SYS, "read the deleted file");
-	snprintf(name, sizeof(name), "deleted-%u", id);
-	if (json_object_set_new(o, "data", json_string(name)))
-		return ckpt_fail_nomem(err);
-	rc = image_data_open(d->w, name, &to, err);
-	if (rc == 0)
-		rc = copy_sparse(from, to, f->inode->size, err);
-	return rc < 0 ? rc : image_data_done(d->w, name, to, err);
+	return kind_save_data(d, f, "deleted", from, o, err);
 }
 
 static int save_unlinked(struct kind_dump *d, const struct kind_file *f, const struct stat *st,
@@ -126,7 +119,7 @@ static int save_unlinked(struct kind_dump *d, const struct kind_file *f, const s
 		return 0;
 	d->deleted_bytes += allocated(st);
 	rc = check_limit(d, d->deleted_bytes, err);
-	return rc < 0 ? rc : save_contents(d, f, id, o, err);
+	return rc < 0 ? rc : save_contents(d, f, o, err);
 }
 
 static int save(struct kind_dump *d, const struct kind_file *f, json_t *o, struct ckpt_err **err)

@@ -80,7 +80,7 @@ static pid_t find_sharer(const struct kind_dump *d, const struct kind_file *f)
 	while (proc && !found && (e = readdir(proc))) {
 		pid_t pid = isdigit((unsigned char)e->d_name[0]) ? atoi(e->d_name) : 0;
 
-		if (pid > 0 && pid != f->tgid && !(d->has_pid && d->has_pid(d, pid)) &&
+		if (pid > 0 && pid != f->tgid && !snapshot_process(d->snap, pid) &&
 		    maps_it(e->d_name, f->inode))
 			found = pid;
 	}
@@ -106,26 +106,15 @@ static int check(const struct kind_dump *d, const struct kind_file *f, struct ck
 
 static int save(struct kind_dump *d, const struct kind_file *f, json_t *o, struct ckpt_err **err)
 {
-	_cleanup_close_ int from = -1, to = -1;
-	char name[40];
+	_cleanup_close_ int from = -1;
 	int rc;
 
 	if (js_set_hex(o, "size", f->inode->size) || js_set_int(o, "mode", f->inode->mode))
 		return ckpt_fail_nomem(err);
 	if (!d->w)
 		return 0;
-	snprintf(name, sizeof(name), "shmem-%lld",
-		 (long long)json_integer_value(json_object_get(o, "id")));
 	rc = kind_get_fd(d->root_pidfd, f, &from, err);
-	if (rc == 0)
-		rc = image_data_open(d->w, name, &to, err);
-	if (rc == 0)
-		rc = copy_sparse(from, to, f->inode->size, err);
-	if (rc == 0)
-		rc = image_data_done(d->w, name, to, err);
-	if (rc == 0 && json_object_set_new(o, "data", json_string(name)))
-		rc = ckpt_fail_nomem(err);
-	return rc;
+	return rc < 0 ? rc : kind_save_data(d, f, "shmem", from, o, err);
 }
 
 /* ---- restoring ---- */
@@ -140,53 +129,27 @@ static int read_size(const json_t *o, uint64_t *ret, struct ckpt_err **err)
 	return rc;
 }
 
-static int open_contents(const struct kind_restore *r, const json_t *o, uint64_t size, int *ret_fd,
-			 struct ckpt_err **err)
-{
-	const char *name = "";
-	struct stat st;
-	int rc = js_str(o, "data", &name, err);
-
-	if (rc == 0)
-		rc = image_file_open(r->im, true, name, ret_fd, err);
-	if (rc < 0)
-		return rc;
-	if (fstat(*ret_fd, &st) < 0)
-		return ckpt_fail_errno(err, errno, CKPT_E_SYS, "look at data/%s", name);
-	if ((uint64_t)st.st_size != size)
-		return ckpt_fail(err, EINVAL, CKPT_E_IMAGE,
-				 "data/%s has %" PRIu64 " bytes, not the %" PRIu64
-				 " of the shared memory",
-				 name, (uint64_t)st.st_size, size);
-	return 0;
-}
-
 static int need(const struct kind_restore *r, const json_t *o, struct ckpt_err **err)
 {
 	_cleanup_close_ int from = -1;
 	uint64_t size = 0;
 	int rc = read_size(o, &size, err);
 
-	return rc < 0 ? rc : open_contents(r, o, size, &from, err);
+	return rc < 0 ? rc : kind_open_data(r, o, size, &from, err);
 }
 
-/* Only a map makes such memory; /proc lends a descriptor of it, which outlives the map. */
 static int make(uint64_t size, int *ret_fd, struct ckpt_err **err)
 {
 	void *mem = mmap(NULL, size, PROT_READ | PROT_WRITE,
 			 MAP_SHARED | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-	char path[80];
+	int rc;
 
 	if (mem == MAP_FAILED)
 		return ckpt_fail_errno(err, errno, CKPT_E_RESTORE,
 				       "make %" PRIu64 " bytes of shared memory", size);
-	snprintf(path, sizeof(path), "/proc/self/map_files/%" PRIxPTR "-%" PRIxPTR, (uintptr_t)mem,
-		 (uintptr_t)mem + size);
-	*ret_fd = open(path, O_RDWR | O_CLOEXEC);
-	if (*ret_fd < 0)
-		ckpt_fail_errno(err, errno, CKPT_E_RESTORE, "open shared memory");
+	rc = kind_lend_map(mem, size, ret_fd, err);
 	munmap(mem, size);
-	return *ret_fd < 0 ? -EIO : 0;
+	return rc;
 }
 
 static int open_it(struct kind_restore *r, const json_t *o, int *ret_fd, struct ckpt_err **err)
@@ -196,7 +159,7 @@ static int open_it(struct kind_restore *r, const json_t *o, int *ret_fd, struct 
 	int rc = read_size(o, &size, err);
 
 	if (rc == 0)
-		rc = open_contents(r, o, size, &from, err);
+		rc = kind_open_data(r, o, size, &from, err);
 	if (rc == 0)
 		rc = make(size, &to, err);
 	if (rc == 0)
