@@ -59,6 +59,12 @@ struct file___6_11 {
 	struct fown_struct f_owner;
 };
 
+struct file___6_12 {
+	struct {
+		long counter;
+	} f_count;
+};
+
 struct kernel_cap_struct___6_2 {
 	__u32 cap[2];
 };
@@ -176,6 +182,16 @@ static __always_inline const struct fown_struct *compat_fown(struct file *file)
 	if (bpf_core_field_exists(old->f_owner.signum))
 		return &old->f_owner;
 	return file->f_owner;
+}
+
+/* References to an open file. Since 6.13 the counter of one reference is 0. */
+static __always_inline __u64 compat_file_count(struct file *file)
+{
+	struct file___6_12 *old = (void *)file;
+
+	if (bpf_core_field_exists(old->f_count))
+		return (__u64)BPF_CORE_READ(old, f_count.counter);
+	return (__u64)BPF_CORE_READ(file, f_ref.refcnt.counter) + 1;
 }
 
 #define compat_cap(cred, set)                                                                      \

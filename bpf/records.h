@@ -18,7 +18,7 @@
 #define EBPF_CKPT_RECORDS_H
 
 /* Raised with every change of a record or a program; a pinned set of another value is replaced. */
-#define REC_ABI_VERSION 1
+#define REC_ABI_VERSION 2
 
 enum rec_type {
 	REC_NONE = 0,
@@ -32,8 +32,32 @@ enum rec_type {
 	REC_GROUPS = 8,	 /* iter/task: supplementary groups of a thread, where it has any */
 	REC_PATH = 9,	 /* iter/task: exe, cwd, root of the thread group */
 	REC_LOCK = 10,	 /* iter/task_file: one per file lock held through a descriptor */
+	REC_HOLDER = 11, /* iter/task_file over all processes: who holds what */
+	REC_MEMBER = 12, /* iter/task over all processes: one per thread */
+	/*
+	 * Details of a descriptor, iter/task_file, after its REC_FILE. Each begins as struct
+	 * rec_detail does; several of one type for one descriptor keep their order.
+	 */
+	REC_EVENTFD = 13,
+	REC_TIMERFD = 14,
+	REC_SIGNALFD = 15,
+	REC_EPOLL = 16, /* one per entry */
+	REC_PIDFD = 17,
+	REC_INOTIFY = 18,  /* one per watch */
+	REC_FANOTIFY = 19, /* one per mark */
+	REC_NOTIFY_EVENT = 20,
+	REC_UNIX = 21,
+	REC_UNIX_MSG = 22, /* one per queued message */
+	REC_MQUEUE = 23,
+	REC_TTY = 24,
+	/* Details of a process, iter/task; fd is 0. */
+	REC_AIO = 25,
+	REC_SEM_UNDO = 26,
+	REC_SECCOMP = 27,
 	REC_TYPE_NR
 };
+
+#define REC_DETAIL_FIRST REC_EVENTFD
 
 struct rec_head {
 	__u16 type; /* enum rec_type */
@@ -47,6 +71,13 @@ struct rec_head {
 #define REC_F_COMPAT32 0x2
 /* REC_TIMER, REC_GROUPS: more follow than one element of an iterator holds; see rec_request. */
 #define REC_F_MORE 0x4
+
+/* How every record of a detail begins. */
+struct rec_detail {
+	struct rec_head head;
+	__s32 tgid;
+	__s32 fd;
+};
 
 #define REC_COMM_LEN	  16
 #define REC_CPUS_U64	  16 /* affinity: up to 1024 CPUs */
@@ -245,6 +276,7 @@ struct rec_inode {
 	__u32 f_mode;	/* FMODE_* */
 	__u32 unhashed; /* 1: the dentry is no longer in its directory (unlinked) */
 	__u32 path_len; /* bytes of the path that follows the record, without its NUL; 0: none */
+	__u64 f_count;	/* references to the open file: descriptors, areas, and more for a moment */
 	char fstype[REC_FSTYPE_LEN];
 	char dname[REC_DNAME_LEN]; /* the dentry's own name: tells anonymous inodes apart */
 };
@@ -355,7 +387,35 @@ struct rec_lock {
 	__u64 inode_id;
 };
 
+/* Who holds an open file that is not a plain one: descriptors of all processes. */
+struct rec_holder {
+	struct rec_head head;
+	__s32 tgid;
+	__s32 fd;
+	__u64 file_id, inode_id, sock_id;
+	char comm[REC_COMM_LEN];
+};
+
+/* One per thread of the machine that the reader can see: as much as it takes to find a tree. */
+struct rec_member {
+	struct rec_head head;
+	__s32 tgid;
+	__s32 tid;
+	__s32 ppid, pgid, sid;
+	__s32 tracer_tgid;
+	__s32 exit_state;
+	__u32 pf_flags;
+	__u64 start_boottime_ns;
+	__u64 mm_id, files_id, fs_id, sighand_id;
+	__u32 in_vfork; /* its parent waits in vfork(2) for it */
+	__u32 pad;
+	char comm[REC_COMM_LEN];
+};
+
 _Static_assert(sizeof(struct rec_head) == 8, "rec_head");
+_Static_assert(sizeof(struct rec_detail) == 16, "rec_detail");
+_Static_assert(sizeof(struct rec_holder) == 56, "rec_holder");
+_Static_assert(sizeof(struct rec_member) % 8 == 0, "rec_member");
 _Static_assert(sizeof(struct rec_restart_block) == 48, "rec_restart_block");
 _Static_assert(sizeof(struct rec_cred) % 8 == 0, "rec_cred");
 _Static_assert(sizeof(struct rec_task) % 8 == 0, "rec_task");

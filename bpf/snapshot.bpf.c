@@ -7,6 +7,8 @@
  *   snapshot_vma   iter/task_vma   memory areas
  *   snapshot_file  iter/task_file  descriptors
  *   snapshot_more  iter/task       the rest of a list too long for one element (rec_request)
+ *   snapshot_holder  iter/task_file  who holds pipes, sockets and nameless files, all processes
+ *   snapshot_member  iter/task       all threads of the machine, as much as makes a tree
  *
  * An iterator's program is called once per element. When its output does not fit into what is left
  * of the 32 KiB buffer, the kernel drops all of the element's output and calls again with an empty
@@ -43,6 +45,8 @@ const volatile __u32 possible_cpus = 1024;
 #define SCRATCH_SLOTS 32
 
 #define S_IFMT	0170000
+#define S_IFDIR 0040000
+#define S_IFREG 0100000
 #define S_IFCHR 0020000
 #define S_IFBLK 0060000
 #define S_IFIFO 0010000
@@ -93,6 +97,9 @@ struct scratch {
 		struct rec_lock lock;
 		struct rec_path path;
 		struct groups_piece groups;
+		struct rec_holder holder;
+		struct rec_member member;
+		struct rec_detail detail;
 	};
 
 	char name[REC_PATH_MAX + 8]; /* and room for padding */
@@ -1025,6 +1032,7 @@ int snapshot_vma(struct bpf_iter__task_vma *ctx)
 		out->inode.file_id = (__u64)file;
 		out->inode.f_flags = file->f_flags;
 		out->inode.f_mode = file->f_mode;
+		out->inode.f_count = compat_file_count(file);
 		fill_inode(&out->inode, file->f_inode, BPF_CORE_READ(file, f_path.dentry));
 		len = fill_path(s, &file->f_path, &out->inode.unhashed, &out->head.flags);
 		out->inode.path_len = len;
@@ -1250,6 +1258,20 @@ static __always_inline void fill_tty(struct rec_file *out, struct file *file,
 	out->tty_fg_pgid = pid_nr(compat_tty_pgrp(tty), r);
 }
 
+/*
+ * What a kind of file has beyond the common: one line here, one header beside this file. Takes the
+ * place of the records written before.
+ */
+static __always_inline void write_file_details(struct seq_file *seq, struct scratch *s,
+					       struct file *file)
+{
+	struct rec_detail detail = { .tgid = s->file.tgid, .fd = s->file.fd };
+
+	(void)seq;
+	(void)file;
+	(void)detail;
+}
+
 SEC("iter/task_file")
 
 int snapshot_file(struct bpf_iter__task_file *ctx)
@@ -1283,6 +1305,7 @@ int snapshot_file(struct bpf_iter__task_file *ctx)
 	out->inode.file_id = (__u64)file;
 	out->inode.f_flags = file->f_flags;
 	out->inode.f_mode = file->f_mode;
+	out->inode.f_count = compat_file_count(file);
 	fill_inode(&out->inode, inode, BPF_CORE_READ(file, f_path.dentry));
 	if ((out->inode.mode & S_IFMT) == S_IFIFO)
 		fill_pipe(out, &s->walk, inode->i_pipe);
@@ -1297,6 +1320,94 @@ int snapshot_file(struct bpf_iter__task_file *ctx)
 	write_path(seq, s, len);
 	if (out->has_locks)
 		write_locks(seq, s, file, inode);
+	write_file_details(seq, s, file);
+	scratch_put(s);
+	return 0;
+}
+
+/* --- who holds what ----------------------------------------------------------------------- */
+
+SEC("iter/task_file")
+
+int snapshot_holder(struct bpf_iter__task_file *ctx)
+{
+	struct seq_file *seq = ctx->meta->seq;
+	struct task_struct *task = ctx->task;
+	struct file *file = ctx->file;
+	struct rec_holder *out;
+	struct socket *socket;
+	struct inode *inode;
+	struct scratch *s;
+	struct reader r;
+	__u32 type;
+
+	if (!task || !file)
+		return 0;
+	inode = file->f_inode;
+	type = inode->i_mode & S_IFMT;
+	/* Files with a name, and directories, are never asked for. */
+	if (type == S_IFDIR || type == S_IFBLK || (type == S_IFREG && inode->i_nlink))
+		return 0;
+	s = scratch_get();
+	if (!s)
+		return AGAIN;
+	reader_init(&r);
+	out = &s->holder;
+	__builtin_memset(out, 0, sizeof(*out));
+	rec_init(&out->head, REC_HOLDER, sizeof(*out));
+	out->tgid = group_nr(task, &r);
+	out->fd = (__s32)ctx->fd;
+	out->file_id = (__u64)file;
+	out->inode_id = (__u64)inode;
+	socket = bpf_sock_from_file(file);
+	if (socket)
+		out->sock_id = (__u64)socket->sk;
+	bpf_probe_read_kernel_str(out->comm, sizeof(out->comm), task->comm);
+	bpf_seq_write(seq, out, sizeof(*out));
+	scratch_put(s);
+	return 0;
+}
+
+/* --- who belongs to whom ------------------------------------------------------------------ */
+
+SEC("iter/task")
+
+int snapshot_member(struct bpf_iter__task *ctx)
+{
+	struct seq_file *seq = ctx->meta->seq;
+	struct task_struct *task = ctx->task;
+	struct signal_struct *signal;
+	struct rec_member *out;
+	struct scratch *s;
+	struct reader r;
+
+	if (!task || (task->flags & PF_KTHREAD))
+		return 0;
+	s = scratch_get();
+	if (!s)
+		return AGAIN;
+	reader_init(&r);
+	out = &s->member;
+	__builtin_memset(out, 0, sizeof(*out));
+	rec_init(&out->head, REC_MEMBER, sizeof(*out));
+	signal = task->signal;
+	out->tgid = group_nr(task, &r);
+	out->tid = task_nr(task, &r);
+	out->ppid = group_nr(BPF_CORE_READ(task, real_parent), &r);
+	out->pgid = pid_nr(BPF_CORE_READ(signal, pids[PIDTYPE_PGID]), &r);
+	out->sid = pid_nr(BPF_CORE_READ(signal, pids[PIDTYPE_SID]), &r);
+	if (task->ptrace)
+		out->tracer_tgid = group_nr(BPF_CORE_READ(task, parent), &r);
+	out->exit_state = task->exit_state;
+	out->pf_flags = task->flags;
+	out->start_boottime_ns = task->start_boottime;
+	out->mm_id = (__u64)BPF_CORE_READ(task, mm);
+	out->files_id = (__u64)BPF_CORE_READ(task, files);
+	out->fs_id = (__u64)BPF_CORE_READ(task, fs);
+	out->sighand_id = (__u64)BPF_CORE_READ(task, sighand);
+	out->in_vfork = BPF_CORE_READ(task, vfork_done) ? 1 : 0;
+	bpf_probe_read_kernel_str(out->comm, sizeof(out->comm), task->comm);
+	bpf_seq_write(seq, out, sizeof(*out));
 	scratch_put(s);
 	return 0;
 }

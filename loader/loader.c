@@ -45,10 +45,9 @@
 #endif
 
 static const char *const prog_names[LOADER_PROG_NR] = {
-	[LOADER_PROG_TASK] = "snapshot_task",
-	[LOADER_PROG_VMA] = "snapshot_vma",
-	[LOADER_PROG_FILE] = "snapshot_file",
-	[LOADER_PROG_MORE] = "snapshot_more",
+	[LOADER_PROG_TASK] = "snapshot_task",	  [LOADER_PROG_VMA] = "snapshot_vma",
+	[LOADER_PROG_FILE] = "snapshot_file",	  [LOADER_PROG_MORE] = "snapshot_more",
+	[LOADER_PROG_HOLDER] = "snapshot_holder", [LOADER_PROG_MEMBER] = "snapshot_member",
 };
 
 /*

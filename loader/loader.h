@@ -60,6 +60,9 @@ enum snapshot_what {
 	SNAPSHOT_VMAS = 2,
 	SNAPSHOT_FILES = 4,
 	SNAPSHOT_ALL = 7,
+	/* Of the whole machine, whatever processes are asked for. */
+	SNAPSHOT_HOLDERS = 8,  /* who holds pipes, sockets and other nameless files */
+	SNAPSHOT_MEMBERS = 16, /* every thread, with its relations */
 };
 
 /*
@@ -107,6 +110,10 @@ struct snapshot {
 	size_t n_files;
 	const struct rec_lock **locks; /* held through the descriptors, by (tgid, fd, start) */
 	size_t n_locks;
+	const struct rec_holder **holders; /* by (tgid, fd) */
+	size_t n_holders;
+	const struct rec_member **members; /* by (tgid, tid) */
+	size_t n_members;
 };
 
 /*
@@ -134,5 +141,12 @@ void snapshot_vmas_of(const struct snapshot *s, pid_t tgid, size_t *first, size_
 void snapshot_files_of(const struct snapshot *s, pid_t tgid, size_t *first, size_t *n);
 void snapshot_timers_of(const struct snapshot *s, pid_t tgid, size_t *first, size_t *n);
 void snapshot_locks_of(const struct snapshot *s, pid_t tgid, size_t *first, size_t *n);
+void snapshot_members_of(const struct snapshot *s, pid_t tgid, size_t *first, size_t *n);
+/*
+ * The details of one descriptor (fd 0: of a process) of one type, REC_DETAIL_FIRST or above, in the
+ * order in which the kernel has them. Each is at least a struct rec_detail. Borrowed.
+ */
+const void *const *snapshot_details(const struct snapshot *s, enum rec_type type, pid_t tgid,
+				    int fd, size_t *ret_n);
 
 #endif

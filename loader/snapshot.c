@@ -49,8 +49,8 @@ static int buffer_reserve(struct buffer *b, size_t room)
 	return 0;
 }
 
-/* Whether an iterator is over all threads of a group, or over a single thread. */
-enum iter_over { OVER_GROUP, OVER_THREAD };
+/* Whether an iterator is over all threads of a group, over a single thread, or over the machine. */
+enum iter_over { OVER_GROUP, OVER_THREAD, OVER_ALL };
 
 static int iter_open(int prog_fd, pid_t pid, enum iter_over over)
 {
@@ -60,7 +60,7 @@ static int iter_open(int prog_fd, pid_t pid, enum iter_over over)
 
 	if (over == OVER_GROUP)
 		info.task.pid = (__u32)pid;
-	else
+	else if (over == OVER_THREAD)
 		info.task.tid = (__u32)pid;
 	opts.iter_info = &info;
 	opts.iter_info_len = sizeof(info);
@@ -133,30 +133,27 @@ static const size_t rec_size[REC_TYPE_NR] = {
 	[REC_TIMER] = sizeof(struct rec_timer),	    [REC_VMA] = sizeof(struct rec_vma),
 	[REC_FILE] = sizeof(struct rec_file),	    [REC_GROUPS] = sizeof(struct rec_groups),
 	[REC_PATH] = sizeof(struct rec_path),	    [REC_LOCK] = sizeof(struct rec_lock),
+	[REC_HOLDER] = sizeof(struct rec_holder),   [REC_MEMBER] = sizeof(struct rec_member),
+	/* Details: 0 here is the least, struct rec_detail. */
 };
+
+/* The fixed part of a record of this type. */
+static size_t fixed_size(uint16_t type)
+{
+	return rec_size[type] ? rec_size[type] : sizeof(struct rec_detail);
+}
 
 /* Bytes that a record says follow its fixed part, without padding. */
 static uint32_t record_tail_bytes(const struct rec_head *head)
 {
-	switch ((enum rec_type)head->type) {
-	case REC_VMA:
+	if (head->type == REC_VMA)
 		return ((const struct rec_vma *)(const void *)head)->inode.path_len;
-	case REC_FILE:
+	if (head->type == REC_FILE)
 		return ((const struct rec_file *)(const void *)head)->inode.path_len;
-	case REC_PATH:
+	if (head->type == REC_PATH)
 		return ((const struct rec_path *)(const void *)head)->inode.path_len;
-	case REC_GROUPS:
+	if (head->type == REC_GROUPS)
 		return ((const struct rec_groups *)(const void *)head)->n * 4;
-	case REC_NONE:
-	case REC_TASK:
-	case REC_PROCESS:
-	case REC_SIGHAND:
-	case REC_MM:
-	case REC_TIMER:
-	case REC_LOCK:
-	case REC_TYPE_NR:
-		break;
-	}
 	return 0;
 }
 
@@ -167,8 +164,8 @@ static int count_records(const struct buffer *b, size_t counts[REC_TYPE_NR])
 		const struct rec_head *head = record_at(b, at);
 
 		if (!head || head->type == REC_NONE || head->type >= REC_TYPE_NR ||
-		    head->len < rec_size[head->type] ||
-		    record_tail_bytes(head) > head->len - rec_size[head->type])
+		    head->len < fixed_size(head->type) ||
+		    record_tail_bytes(head) > head->len - fixed_size(head->type))
 			return -EPROTO;
 		counts[head->type]++;
 		at += head->len;
@@ -272,15 +269,17 @@ static uint64_t second_key(const struct rec_head *head)
 		return (uint32_t)((const struct rec_lock *)(const void *)head)->fd;
 	case REC_PATH:
 		return ((const struct rec_path *)(const void *)head)->what;
+	case REC_MEMBER:
+		return (uint32_t)((const struct rec_member *)(const void *)head)->tid;
 	case REC_NONE:
 	case REC_PROCESS:
 	case REC_SIGHAND:
 	case REC_MM:
 	case REC_GROUPS:
-	case REC_TYPE_NR:
-		break;
+		return 0;
+	default:
+		return (uint32_t)((const struct rec_detail *)(const void *)head)->fd;
 	}
-	return 0;
 }
 
 /* Which of several records for the same thing is kept: the lowest. Locks are all kept, by start. */
@@ -312,6 +311,9 @@ _Static_assert(offsetof(struct rec_process, tgid) == offsetof(struct rec_sighand
 		       offsetof(struct rec_process, tgid) == offsetof(struct rec_file, tgid) &&
 		       offsetof(struct rec_process, tgid) == offsetof(struct rec_groups, tid) &&
 		       offsetof(struct rec_process, tgid) == offsetof(struct rec_lock, tgid) &&
+		       offsetof(struct rec_process, tgid) == offsetof(struct rec_holder, tgid) &&
+		       offsetof(struct rec_process, tgid) == offsetof(struct rec_member, tgid) &&
+		       offsetof(struct rec_process, tgid) == offsetof(struct rec_detail, tgid) &&
 		       offsetof(struct rec_process, tgid) == offsetof(struct rec_path, tgid),
 	       "first_key() reads all of them alike");
 
@@ -346,6 +348,8 @@ static bool same_row(const struct rec_head *a, const struct rec_head *b)
 		return false;
 	if (a->type == REC_LOCK)
 		return memcmp(a, b, sizeof(struct rec_lock)) == 0;
+	if (a->type >= REC_DETAIL_FIRST || a->type == REC_HOLDER)
+		return false;
 	return compare_keys(a, b) == 0;
 }
 
@@ -503,6 +507,8 @@ static int publish(struct snapshot_full *s)
 	PUBLISH(timers, REC_TIMER);
 	PUBLISH(groups, REC_GROUPS);
 	PUBLISH(locks, REC_LOCK);
+	PUBLISH(holders, REC_HOLDER);
+	PUBLISH(members, REC_MEMBER);
 #undef PUBLISH
 	rc = pair_paths(s, REC_VMA, offsetof(struct rec_vma, inode), &pairs);
 	if (rc < 0)
@@ -587,6 +593,13 @@ int snapshot_take(struct loader *l, const pid_t *tgids, size_t n, unsigned int w
 
 	if (!s)
 		return why_set(why, -ENOMEM, NULL, "out of memory");
+	if (what & SNAPSHOT_HOLDERS)
+		rc = run_iter(l->prog_fd[LOADER_PROG_HOLDER], 0, OVER_ALL, NULL, &s->buf);
+	if (rc == 0 && what & SNAPSHOT_MEMBERS)
+		rc = run_iter(l->prog_fd[LOADER_PROG_MEMBER], 0, OVER_ALL, NULL, &s->buf);
+	if (rc < 0)
+		why_set(why, rc, NULL, "cannot list the processes of this machine: %s",
+			strerror(-rc));
 	for (size_t i = 0; i < n && rc == 0; i++) {
 		rc = tgids[i] > 0 ? read_group(l, tgids[i], what, &s->buf) : -EINVAL;
 		if (rc < 0)
@@ -729,4 +742,29 @@ void snapshot_timers_of(const struct snapshot *s, pid_t tgid, size_t *first, siz
 void snapshot_locks_of(const struct snapshot *s, pid_t tgid, size_t *first, size_t *n)
 {
 	*first = find_rows(s, REC_LOCK, tgid, n);
+}
+
+void snapshot_members_of(const struct snapshot *s, pid_t tgid, size_t *first, size_t *n)
+{
+	*first = find_rows(s, REC_MEMBER, tgid, n);
+}
+
+const void *const *snapshot_details(const struct snapshot *pub, enum rec_type type, pid_t tgid,
+				    int fd, size_t *ret_n)
+{
+	const struct snapshot_full *s = (const void *)pub;
+	size_t n, first = find_rows(pub, type, tgid, &n), end = first + n, high = end;
+
+	while (first < high) {
+		size_t middle = first + (high - first) / 2;
+
+		if (second_key(s->rows[type][middle]) < (uint32_t)fd)
+			first = middle + 1;
+		else
+			high = middle;
+	}
+	for (n = 0; first + n < end && second_key(s->rows[type][first + n]) == (uint32_t)fd;)
+		n++;
+	*ret_n = n;
+	return (const void *const *)&s->rows[type][first];
 }

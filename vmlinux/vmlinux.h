@@ -47,6 +47,7 @@ struct anon_vma;
 struct bpf_iter_meta;
 struct cgroup;
 struct cgroup_namespace;
+struct completion;
 struct cpumask;
 struct cred;
 struct css_set;
@@ -512,6 +513,7 @@ struct file {
 	struct fown_struct *f_owner;
 	struct path f_path;
 	long long int f_pos;
+	struct { struct { long long int counter; } refcnt; } f_ref;
 };
 
 struct file_lock_context {
@@ -574,6 +576,7 @@ struct task_struct {
 	struct pid *thread_pid;
 	struct hlist_node pid_links[4];
 	struct list_head thread_node;
+	struct completion *vfork_done;
 	int *set_child_tid;
 	int *clear_child_tid;
 	long long unsigned int utime;

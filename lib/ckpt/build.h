@@ -65,10 +65,11 @@ struct build {
 	size_t n_threads;
 	struct arena arena;
 	int cwd_fd, root_fd, exe_fd; /* high descriptors, inherited by the child */
-	pid_t vpid, pid;	     /* saved, and as seen here */
-	pid_t ns_init;		     /* --new-pidns: the init of the new namespace, else 0 */
-	int ns_hold_fd;		     /* open: the namespace's init stays, even if it is empty */
-	bool made;		     /* the child exists */
+	int self_fd; /* the same: pidfd of this process, from whom the child gets late objects */
+	pid_t vpid, pid;   /* saved, and as seen here */
+	pid_t ns_init;	   /* --new-pidns: the init of the new namespace, else 0 */
+	int ns_hold_fd;	   /* open: the namespace's init stays, even if it is empty */
+	bool made;	   /* the child exists */
 	json_t *inherited; /* owned: "cred" and "sched" of this process, which the child has anyway
 			    */
 	struct build_sigaction sigtrap; /* set last: the stub's trap needs the default */

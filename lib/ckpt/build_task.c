@@ -219,6 +219,7 @@ static int make_child(struct build *b, const struct child_args *c, int report[2]
 	if (n != sizeof(word))
 		return ckpt_fail(err, EIO, CKPT_E_DIED, "process %d died at its birth", b->vpid);
 	b->pid = pid ? pid : word.pid;
+	b->thread[0].tid = b->pid;
 	b->made = true;
 	if (word.error)
 		return ckpt_fail_errno(err, word.error, CKPT_E_RESTORE, "prepare process %d",
@@ -317,6 +318,33 @@ static int close_others(struct build *b, const json_t *rows, struct ckpt_err **e
 	return 0;
 }
 
+/* An object that was opened after the child was made: the child takes it from our table. */
+static int place_late(struct build *b, int ours, uint32_t fd, bool cloexec, struct ckpt_err **err)
+{
+	struct arena *a = &b->arena;
+	const struct remote_op *op;
+	int rc = arena_run(a, b->pid, err);
+	uint64_t got;
+
+	if (rc < 0)
+		return rc;
+	op = arena_op(a, "take a descriptor from the restorer", SYS_pidfd_getfd,
+		      (uint64_t)b->self_fd, (uint64_t)ours, 0, 0, 0, 0);
+	rc = arena_run(a, b->pid, err);
+	got = (uint64_t)op->ret;
+	if (rc < 0)
+		return rc;
+	if (got == fd) { /* close-on-exec now */
+		arena_op(a, "keep a descriptor across exec(2)", SYS_fcntl, fd, F_SETFD,
+			 cloexec ? FD_CLOEXEC : 0, 0, 0, 0);
+		return 0;
+	}
+	arena_op(a, "put a descriptor in its place", SYS_dup3, got, fd, cloexec ? O_CLOEXEC : 0, 0,
+		 0, 0);
+	arena_op(a, "close a descriptor", SYS_close, got, 0, 0, 0, 0, 0);
+	return 0;
+}
+
 int build_files(struct build *b, struct ckpt_err **err)
 {
 	struct arena *a = &b->arena;
@@ -343,8 +371,11 @@ int build_files(struct build *b, struct ckpt_err **err)
 		if (rc < 0)
 			return rc;
 		last = fd;
-		arena_op(a, "put a descriptor in its place", SYS_dup3, (uint64_t)b->kr.fd[object],
-			 fd, cloexec ? O_CLOEXEC : 0, 0, 0, 0);
+		if (objects_is_late(&b->kr, object))
+			rc = place_late(b, b->kr.fd[object], fd, cloexec, err);
+		else
+			arena_op(a, "put a descriptor in its place", SYS_dup3,
+				 (uint64_t)b->kr.fd[object], fd, cloexec ? O_CLOEXEC : 0, 0, 0, 0);
 	}
 	if (rc == 0)
 		rc = build_room(b, b->pid, 5, 16, err);

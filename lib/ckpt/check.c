@@ -507,15 +507,15 @@ static int check_snapshot(struct loader *l, const struct snapshot *s, pid_t pid,
 			  struct ckpt_findings *f, struct ckpt_err **err)
 {
 	struct objects os = { 0 };
-	struct kind_dump d = { .snap = s,
+	struct kind_dump d = { .loader = l,
+			       .snap = s,
 			       .os = &os,
 			       .deleted_limit_bytes = DELETED_LIMIT_DEFAULT,
-			       .root = pid,
-			       .root_pidfd = (int)syscall(SYS_pidfd_open, pid, 0) };
+			       .root = pid };
 	int rc = look_process(l, s, pid, err);
 
-	if (rc == 0 && d.root_pidfd < 0)
-		rc = ckpt_fail_errno(err, errno, CKPT_E_GONE, "process %d", pid);
+	if (rc == 0)
+		rc = kind_pids_open(&d, &pid, 1, err);
 	if (rc == 0)
 		rc = objects_collect(&os, s, err);
 	if (rc == 0)
@@ -523,7 +523,7 @@ static int check_snapshot(struct loader *l, const struct snapshot *s, pid_t pid,
 	if (rc == 0)
 		rc = sum_up(s, pid, f, err);
 	objects_done(&os);
-	close_reset(&d.root_pidfd);
+	kind_pids_close(&d);
 	return rc;
 }
 

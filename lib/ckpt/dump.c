@@ -36,7 +36,6 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
-#include <sys/syscall.h>
 #include <sys/uio.h>
 
 #define DELETED_LIMIT_DEFAULT (64ULL << 20)
@@ -47,7 +46,6 @@ struct dump {
 	const struct ckpt_dump_opts *opts;
 	struct loader *loader;
 	pid_t pid;
-	int pidfd;
 	uint64_t start_boottime_ns;
 	struct snapshot *snap;
 	struct objects os;
@@ -87,7 +85,7 @@ static void dump_done(struct dump *d)
 	drop_snapshot(d);
 	json_decref(d->objects);
 	close_reset(&d->stash_fd);
-	close_reset(&d->pidfd);
+	kind_pids_close(&d->kd);
 }
 
 static int still_wanted(struct dump *d, struct ckpt_err **err)
@@ -141,11 +139,9 @@ static int look(struct dump *d, struct ckpt_err **err)
 		return rc;
 	t = snapshot_task(d->snap, d->pid);
 	d->start_boottime_ns = t->start_boottime_ns;
-	d->pidfd = (int)syscall(SYS_pidfd_open, d->pid, 0);
-	if (d->pidfd < 0)
-		return ckpt_fail_errno(err, errno, CKPT_E_GONE, "process %d", d->pid);
-	d->kd.root_pidfd = d->pidfd;
-	rc = judge(d, err);
+	rc = kind_pids_open(&d->kd, &d->pid, 1, err);
+	if (rc == 0)
+		rc = judge(d, err);
 	if (rc == 0)
 		rc = image_create(&d->image, d->opts->output, err);
 	if (rc == 0)
@@ -563,7 +559,6 @@ static int dump_in_worker(struct worker *w, struct ckpt_session *s,
 		.opts = opts,
 		.loader = s->loader,
 		.pid = opts->pid,
-		.pidfd = -1,
 		.stash_fd = -1,
 		.image = IMAGE_WRITER_INIT,
 		.ret = ret,
@@ -572,11 +567,11 @@ static int dump_in_worker(struct worker *w, struct ckpt_session *s,
 	int rc;
 
 	d.kd = (struct kind_dump){
+		.loader = s->loader,
 		.w = &d.image,
 		.deleted_limit_bytes = opts->deleted_limit_bytes ? opts->deleted_limit_bytes
 								 : DELETED_LIMIT_DEFAULT,
 		.root = opts->pid,
-		.root_pidfd = -1,
 	};
 	ret->pid = opts->pid;
 	stage_clock_start(&d.stages, ret->stages, &ret->n_stages);

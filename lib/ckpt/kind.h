@@ -34,8 +34,15 @@ struct kind_file {
 
 struct objects;
 
-/* What saving needs. The process is frozen. */
+/* A process of the snapshot, or this one itself. */
+struct kind_pid {
+	pid_t tgid;
+	int pidfd; /* owned by the table */
+};
+
+/* What saving needs. The processes are frozen. */
 struct kind_dump {
+	struct loader *loader;
 	const struct snapshot *snap;
 	const struct objects *os; /* of the snapshot; set by objects.c */
 	bool contents;		  /* write contents under data/; set by objects_save() */
@@ -43,21 +50,36 @@ struct kind_dump {
 	uint64_t deleted_limit_bytes;
 	uint64_t deleted_bytes; /* saved so far of unlinked contents */
 	pid_t root;
-	int root_pidfd; /* of `root` */
+	struct kind_pid *pids; /* owned: kind_pids_open(); sorted by tgid */
+	size_t n_pids;
 };
 
-/* What restoring needs. Runs in the restoring process, before any task is made. */
+/* Hold every process of `tgids`, and this one. The tables of descriptors are got through them. */
+int kind_pids_open(struct kind_dump *d, const pid_t *tgids, size_t n, struct ckpt_err **err);
+void kind_pids_close(struct kind_dump *d);
+/* Borrowed; -1: not of this dump. */
+int kind_pidfd(const struct kind_dump *d, pid_t tgid);
+
+/* What restoring needs. Runs in the restoring process. */
 struct kind_restore {
 	const struct image *im;
 	bool allow_changed;
 	int *fd; /* by object id: open descriptors, -1: none yet */
 	size_t n_fd;
 	json_t *objects; /* borrowed array */
+	/*
+	 * A pid or tid of the image, as this process sees it; 0: there is none. Asked for 0, it
+	 * gives minus the process group that the tree was in from the start. Good once the tasks
+	 * exist: in open() of kinds with `needs_tasks`, and in connect().
+	 */
+	pid_t (*pid_now)(void *userdata, pid_t saved);
+	void *userdata;
 };
 
 struct ckpt_kind {
 	const char *name; /* stable: stands in images */
 	bool has_pos;	  /* the description's position is part of its state */
+	bool needs_tasks; /* opened when all tasks exist: it refers to one of them */
 	/* Does this open file belong to the kind? The first row of the table that says yes has it.
 	 */
 	bool (*match)(const struct kind_file *f);
@@ -81,7 +103,10 @@ struct ckpt_kind {
 	 * r->fd at once: those are not opened again.
 	 */
 	int (*open)(struct kind_restore *r, const json_t *o, int *ret_fd, struct ckpt_err **err);
-	/* Second pass, all objects being open; may be NULL. */
+	/*
+	 * Second pass, all objects being open and all tasks being there, of which none has run yet;
+	 * may be NULL.
+	 */
 	int (*connect)(struct kind_restore *r, const json_t *o, int fd, struct ckpt_err **err);
 	/* The restored process is complete and about to go on; may be NULL. Failures are of no
 	 * consequence. */
@@ -138,16 +163,19 @@ int objects_save(const struct objects *os, struct kind_dump *d, bool contents, j
 		 struct ckpt_err **err);
 /* need() of every row; all findings are gathered into one chain (the first five named). */
 int objects_need(const struct kind_restore *r, struct ckpt_err **err);
-/* open() then connect() of every row, flags and position set; r->fd is allocated here. */
-int objects_open(struct kind_restore *r, struct ckpt_err **err);
-void objects_close(struct kind_restore *r);
 /*
- * Give descriptions their owners (F_SETOWN), once the tasks exist. `pid_now` translates a pid or
- * tid of the image to the caller's pid namespace, 0 when there is none; asked for 0, it gives minus
- * the restored process's group.
+ * Before the tasks are made: open() of every row whose kind does not need them; r->fd is allocated
+ * here.
  */
-int objects_set_owners(const struct kind_restore *r, pid_t (*pid_now)(void *userdata, pid_t saved),
-		       void *userdata, struct ckpt_err **err);
+int objects_open(struct kind_restore *r, struct ckpt_err **err);
+/* Once the tasks exist: open() of the others, then connect() of every row, flags and position set.
+ */
+int objects_connect(struct kind_restore *r, struct ckpt_err **err);
+/* Is the object opened only when the tasks exist, so that they have not inherited it? */
+bool objects_is_late(const struct kind_restore *r, uint32_t id);
+void objects_close(struct kind_restore *r);
+/* Give descriptions their owners (F_SETOWN), once the tasks exist. */
+int objects_set_owners(const struct kind_restore *r, struct ckpt_err **err);
 /* go() of every row: what may change the world outside, done when nothing can fail any more. */
 void objects_go(struct kind_restore *r);
 /* Compare the rows of two "objects" arrays, saved and now. */

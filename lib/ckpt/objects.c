@@ -16,6 +16,8 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
 struct object_slot {
 	uint64_t file_id;
@@ -137,6 +139,49 @@ uint32_t objects_by_inode(const struct objects *os, uint64_t inode_id)
 		if (os->row[i].f.inode->inode_id == inode_id)
 			return os->row[i].id;
 	return 0;
+}
+
+static int by_tgid(const void *a, const void *b)
+{
+	const struct kind_pid *x = a, *y = b;
+
+	return x->tgid < y->tgid ? -1 : x->tgid > y->tgid;
+}
+
+int kind_pids_open(struct kind_dump *d, const pid_t *tgids, size_t n, struct ckpt_err **err)
+{
+	kind_pids_close(d);
+	d->pids = calloc(n + 1, sizeof(*d->pids));
+	if (!d->pids)
+		return ckpt_fail_nomem(err);
+	for (size_t i = 0; i <= n; i++) {
+		pid_t tgid = i < n ? tgids[i] : getpid();
+		int fd = (int)syscall(SYS_pidfd_open, tgid, 0);
+
+		if (fd < 0)
+			return ckpt_fail_errno(err, errno, CKPT_E_GONE, "process %d", tgid);
+		d->pids[d->n_pids++] = (struct kind_pid){ .tgid = tgid, .pidfd = fd };
+	}
+	qsort(d->pids, d->n_pids, sizeof(*d->pids), by_tgid);
+	return 0;
+}
+
+void kind_pids_close(struct kind_dump *d)
+{
+	for (size_t i = 0; i < d->n_pids; i++)
+		close(d->pids[i].pidfd);
+	free(d->pids);
+	d->pids = NULL;
+	d->n_pids = 0;
+}
+
+int kind_pidfd(const struct kind_dump *d, pid_t tgid)
+{
+	struct kind_pid key = { .tgid = tgid };
+	const struct kind_pid *found =
+		d->pids ? bsearch(&key, d->pids, d->n_pids, sizeof(key), by_tgid) : NULL;
+
+	return found ? found->pidfd : -1;
 }
 
 const struct ckpt_kind *kind_of(const struct kind_file *f)
@@ -442,7 +487,7 @@ static int owner_type(const json_t *owner, int *ret, struct ckpt_err **err)
 	return ckpt_fail(err, EBADMSG, CKPT_E_IMAGE, "a descriptor's owner is a %.20s", name);
 }
 
-static int set_owner(const json_t *owner, int fd, pid_t (*pid_now)(void *, pid_t), void *userdata,
+static int set_owner(const struct kind_restore *r, const json_t *owner, int fd,
 		     struct ckpt_err **err)
 {
 	struct f_owner_ex ex = { 0 };
@@ -454,7 +499,7 @@ static int set_owner(const json_t *owner, int fd, pid_t (*pid_now)(void *, pid_t
 	if (rc < 0)
 		return rc;
 	ex.type = (enum __pid_type)type;
-	ex.pid = pid_now(userdata, saved);
+	ex.pid = r->pid_now(r->userdata, saved);
 	if (ex.pid < 0)
 		ex.pid = -ex.pid; /* a group */
 	if (!ex.pid)
@@ -465,8 +510,7 @@ static int set_owner(const json_t *owner, int fd, pid_t (*pid_now)(void *, pid_t
 	return 0;
 }
 
-int objects_set_owners(const struct kind_restore *r, pid_t (*pid_now)(void *userdata, pid_t saved),
-		       void *userdata, struct ckpt_err **err)
+int objects_set_owners(const struct kind_restore *r, struct ckpt_err **err)
 {
 	int rc = 0;
 
@@ -474,7 +518,7 @@ int objects_set_owners(const struct kind_restore *r, pid_t (*pid_now)(void *user
 		const json_t *owner = json_object_get(json_array_get(r->objects, i), "owner");
 
 		if (owner && json_object_get(owner, "type"))
-			rc = set_owner(owner, r->fd[i + 1], pid_now, userdata, err);
+			rc = set_owner(r, owner, r->fd[i + 1], err);
 	}
 	return rc;
 }
@@ -515,10 +559,25 @@ static int set_common(const struct ckpt_kind *k, const json_t *o, int fd, struct
 	return rc;
 }
 
+/* open() of the rows whose kind needs the tasks, or of those whose kind does not. */
+static int open_rows(struct kind_restore *r, bool late, struct ckpt_err **err)
+{
+	int rc = 0;
+
+	for (size_t i = 0; rc == 0 && i + 1 < r->n_fd; i++) {
+		const json_t *o = json_array_get(r->objects, i);
+		const struct ckpt_kind *k;
+
+		rc = row_kind(o, i, &k, err);
+		if (rc == 0 && k->needs_tasks == late && r->fd[i + 1] < 0)
+			rc = k->open(r, o, &r->fd[i + 1], err);
+	}
+	return rc;
+}
+
 int objects_open(struct kind_restore *r, struct ckpt_err **err)
 {
 	size_t n = json_array_size(r->objects);
-	int rc = 0;
 
 	r->fd = malloc((n + 1) * sizeof(*r->fd));
 	if (!r->fd)
@@ -526,15 +585,22 @@ int objects_open(struct kind_restore *r, struct ckpt_err **err)
 	r->n_fd = n + 1;
 	for (size_t i = 0; i <= n; i++)
 		r->fd[i] = -1;
-	for (size_t i = 0; rc == 0 && i < n; i++) {
-		const json_t *o = json_array_get(r->objects, i);
-		const struct ckpt_kind *k;
+	return open_rows(r, false, err);
+}
 
-		rc = row_kind(o, i, &k, err);
-		if (rc == 0 && r->fd[i + 1] < 0)
-			rc = k->open(r, o, &r->fd[i + 1], err);
-	}
-	for (size_t i = 0; rc == 0 && i < n; i++) {
+bool objects_is_late(const struct kind_restore *r, uint32_t id)
+{
+	const struct ckpt_kind *k;
+
+	return id && row_kind(json_array_get(r->objects, id - 1), id - 1, &k, NULL) == 0 &&
+	       k->needs_tasks;
+}
+
+int objects_connect(struct kind_restore *r, struct ckpt_err **err)
+{
+	int rc = open_rows(r, true, err);
+
+	for (size_t i = 0; rc == 0 && i + 1 < r->n_fd; i++) {
 		const json_t *o = json_array_get(r->objects, i);
 		const struct ckpt_kind *k;
 

@@ -223,6 +223,19 @@ static int need_paths(const struct build *b, struct ckpt_err **err)
 	return rc;
 }
 
+/* A pid or tid of the image, as this process sees it; 0: the restored process's group, negative. */
+static pid_t pid_now(void *userdata, pid_t saved)
+{
+	const struct build *b = userdata;
+
+	if (saved == 0)
+		return -getpgid(b->pid);
+	for (size_t i = 0; i < b->n_threads; i++)
+		if (b->thread[i].vtid == saved)
+			return b->thread[i].tid;
+	return 0;
+}
+
 static int step_open(struct build *b, struct ckpt_err **err)
 {
 	int rc = image_open(&b->im, b->opts->image, err);
@@ -239,6 +252,8 @@ static int step_open(struct build *b, struct ckpt_err **err)
 		return rc;
 	b->kr.im = &b->im;
 	b->kr.allow_changed = b->opts->allow_changed;
+	b->kr.pid_now = pid_now;
+	b->kr.userdata = b;
 	rc = open_core(b, err);
 	if (rc == 0)
 		rc = parse_threads(b, err);
@@ -351,6 +366,9 @@ static int step_objects(struct build *b, struct ckpt_err **err)
 		rc = move_up(&b->exe_fd, base, err);
 	if (rc == 0)
 		rc = move_up(&b->pages_fd, base, err);
+	b->self_fd = (int)syscall(SYS_pidfd_open, getpid(), 0);
+	if (rc == 0)
+		rc = move_up(&b->self_fd, base, err);
 	return rc;
 }
 
@@ -426,15 +444,15 @@ static int step_threads(struct build *b, struct ckpt_err **err)
 static int compare_now(struct build *b, struct snapshot *s, const struct freeze *f,
 		       struct ckpt_err **err)
 {
-	struct kind_dump kd = { .snap = s, .root = b->pid, .root_pidfd = -1 };
+	struct kind_dump kd = { .loader = b->loader, .snap = s, .root = b->pid };
 	_cleanup_json_ json_t *objects = NULL, *task = NULL;
 	struct objects os = { 0 };
 	struct area_pages pages = { 0 };
 	struct taken taken = { 0 };
-	int rc;
+	int rc = kind_pids_open(&kd, &b->pid, 1, err);
 
-	kd.root_pidfd = (int)syscall(SYS_pidfd_open, b->pid, 0);
-	rc = objects_collect(&os, s, err);
+	if (rc == 0)
+		rc = objects_collect(&os, s, err);
 	if (rc == 0)
 		rc = take_frozen(&taken, f, s, false, err);
 	if (rc == 0)
@@ -452,21 +470,8 @@ static int compare_now(struct build *b, struct snapshot *s, const struct freeze 
 	area_pages_done(&pages);
 	taken_done(&taken);
 	objects_done(&os);
-	close_reset(&kd.root_pidfd);
+	kind_pids_close(&kd);
 	return rc;
-}
-
-/* A pid or tid of the image, as this process sees it; 0: the restored process's group, negative. */
-static pid_t pid_now(void *userdata, pid_t saved)
-{
-	const struct build *b = userdata;
-
-	if (saved == 0)
-		return -getpgid(b->pid);
-	for (size_t i = 0; i < b->n_threads; i++)
-		if (b->thread[i].vtid == saved)
-			return b->thread[i].tid;
-	return 0;
 }
 
 static int step_prove(struct build *b, struct ckpt_err **err)
@@ -567,6 +572,8 @@ static int build(struct build *b, struct ckpt_restore_result *ret, struct ckpt_e
 		rc = pidns_make(&b->ns_init, &b->ns_hold_fd, err);
 	if (rc == 0)
 		rc = build_clone(b, err);
+	if (rc == 0)
+		rc = objects_connect(&b->kr, err);
 	if (rc < 0)
 		return rc;
 	stage_done(&clock, "tasks");
@@ -584,7 +591,7 @@ static int build(struct build *b, struct ckpt_restore_result *ret, struct ckpt_e
 	if (rc < 0)
 		return rc;
 	stage_done(&clock, "threads");
-	rc = objects_set_owners(&b->kr, pid_now, b, err);
+	rc = objects_set_owners(&b->kr, err);
 	if (rc == 0)
 		rc = step_prove(b, err);
 	if (rc < 0)
@@ -610,6 +617,7 @@ static void build_done(struct build *b, bool ok)
 	close_reset(&b->root_fd);
 	close_reset(&b->exe_fd);
 	close_reset(&b->pages_fd);
+	close_reset(&b->self_fd);
 	close_reset(&b->ns_hold_fd);
 	build_areas_done(b);
 	json_decref(b->inherited);
@@ -661,6 +669,7 @@ int ckpt_restore(struct ckpt_session *s, const struct ckpt_restore_opts *opts,
 			     .im = IMAGE_INIT,
 			     .core.fd = -1,
 			     .pages_fd = -1,
+			     .self_fd = -1,
 			     .cwd_fd = -1,
 			     .root_fd = -1,
 			     .exe_fd = -1,

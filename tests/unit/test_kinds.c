@@ -149,9 +149,11 @@ static void trip_look(struct trip *t, make_fn *make)
 		fail_msg("%s", why.what);
 	if (objects_collect(&t->os, t->snap, &err) < 0)
 		fail_err(err);
-	t->d = (struct kind_dump){ .snap = t->snap, .root = t->pid, .deleted_limit_bytes = LIMIT };
-	t->d.root_pidfd = (int)syscall(SYS_pidfd_open, t->pid, 0);
-	assert_true(t->d.root_pidfd >= 0);
+	t->d = (struct kind_dump){
+		.loader = loader, .snap = t->snap, .root = t->pid, .deleted_limit_bytes = LIMIT
+	};
+	if (kind_pids_open(&t->d, &t->pid, 1, &err) < 0)
+		fail_err(err);
 }
 
 static void trip_done(struct trip *t)
@@ -163,7 +165,7 @@ static void trip_done(struct trip *t)
 	snapshot_free(t->snap);
 	image_done(&t->im);
 	json_decref(t->files);
-	close(t->d.root_pidfd);
+	kind_pids_close(&t->d);
 	loader_close(loader);
 }
 
@@ -213,7 +215,8 @@ static void trip_restore(struct trip *t)
 {
 	struct ckpt_err *err = NULL;
 
-	if (objects_need(&t->r, &err) < 0 || objects_open(&t->r, &err) < 0)
+	if (objects_need(&t->r, &err) < 0 || objects_open(&t->r, &err) < 0 ||
+	    objects_connect(&t->r, &err) < 0)
 		fail_err(err);
 }
 
@@ -623,7 +626,8 @@ static void test_objects_set_owners__process(void **state)
 	pid = t.pid;
 	trip_save(&t);
 	trip_restore(&t);
-	if (objects_set_owners(&t.r, our_pid, NULL, &err) < 0)
+	t.r.pid_now = our_pid;
+	if (objects_set_owners(&t.r, &err) < 0)
 		fail_err(err);
 	assert_int_equal(saved_pid, pid);
 	assert_int_equal(fcntl(now(&t, 3), F_GETOWN_EX, &ex), 0);
@@ -646,7 +650,8 @@ static enum ckpt_code open_text(const char *text)
 
 	r.objects = json_loads(text, 0, NULL);
 	assert_non_null(r.objects);
-	if (objects_need(&r, &err) < 0 || objects_open(&r, &err) < 0) {
+	if (objects_need(&r, &err) < 0 || objects_open(&r, &err) < 0 ||
+	    objects_connect(&r, &err) < 0) {
 		assert_non_null(err);
 		code = ckpt_err_code(err);
 	}

@@ -34,7 +34,7 @@ static int save(struct kind_dump *d, const struct kind_file *f, json_t *o, struc
 {
 	_cleanup_close_ int from = -1;
 	struct stat st;
-	int rc = kind_get_fd(d->root_pidfd, f, &from, err);
+	int rc = kind_get_fd(d, f, &from, err);
 
 	if (rc < 0)
 		return rc;

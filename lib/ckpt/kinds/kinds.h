@@ -33,8 +33,22 @@ int kind_save_data(struct kind_dump *d, const struct kind_file *f, const char *p
 		   json_t *o, struct ckpt_err **err);
 /* A descriptor of memory that only a map makes: /proc lends it, and it outlives the map. */
 int kind_lend_map(const void *mem, uint64_t size, int *ret_fd, struct ckpt_err **err);
-/* A descriptor of our own for the program's open file; pidfd: of its process. */
-int kind_get_fd(int pidfd, const struct kind_file *f, int *ret_fd, struct ckpt_err **err);
+/* A descriptor of our own for the program's open file. */
+int kind_get_fd(const struct kind_dump *d, const struct kind_file *f, int *ret_fd,
+		struct ckpt_err **err);
+
+/* ---- outside.c: who else ---- */
+
+/*
+ * A process outside of the dump that holds this very description, or with `same_inode` any
+ * description of the file; 0 when there is none. Looked for only when the number of references
+ * does not add up, unless `same_inode`.
+ */
+pid_t kind_outside_holder(const struct kind_dump *d, const struct kind_file *f, bool same_inode);
+/* The same for a socket, by the identity of its struct sock. */
+pid_t kind_outside_sock(const struct kind_dump *d, uint64_t sock_id);
+/* "process 412 (redis-server)", "another process" for 0. */
+void kind_process_words(pid_t pid, char *buf, size_t len);
 
 /* How a file and its path stand to each other. */
 enum path_state {

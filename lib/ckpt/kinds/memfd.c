@@ -38,7 +38,7 @@ static int get_seals(const struct kind_dump *d, const struct kind_file *f, int *
 		     struct ckpt_err **err)
 {
 	_cleanup_close_ int fd = -1;
-	int rc = kind_get_fd(d->root_pidfd, f, &fd, err);
+	int rc = kind_get_fd(d, f, &fd, err);
 
 	if (rc < 0)
 		return rc;

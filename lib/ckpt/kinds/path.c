@@ -30,12 +30,13 @@ const char *kind_link(const struct kind_file *f, char buf[KIND_LINK_LEN])
 	return buf;
 }
 
-int kind_get_fd(int pidfd, const struct kind_file *f, int *ret_fd, struct ckpt_err **err)
+int kind_get_fd(const struct kind_dump *d, const struct kind_file *f, int *ret_fd,
+		struct ckpt_err **err)
 {
 	char link[KIND_LINK_LEN], safe[300];
 
 	if (f->fd >= 0)
-		*ret_fd = (int)syscall(SYS_pidfd_getfd, pidfd, f->fd, 0);
+		*ret_fd = (int)syscall(SYS_pidfd_getfd, kind_pidfd(d, f->tgid), f->fd, 0);
 	else
 		*ret_fd = open(kind_link(f, link), O_RDONLY | O_CLOEXEC);
 	if (*ret_fd < 0)

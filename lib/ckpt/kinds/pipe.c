@@ -1,11 +1,8 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 /* Pipes whose ends are all within the process, and what FIFOs share with them. See pipe.h. */
 #include "pipe.h"
-#include "../safe.h"
 #include "../util.h"
 
-#include <ctype.h>
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
@@ -13,7 +10,6 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <sys/syscall.h>
 
 /* f_flags as the kernel keeps it: open(2) sets it always, pipe(2) never. */
 #define KERNEL_O_LARGEFILE 0100000
@@ -49,89 +45,21 @@ static void count_ends(const struct kind_dump *d, const struct kind_file *f, uin
 	}
 }
 
-static bool holds(int proc_fd, const char *pid, const char *name)
-{
-	char path[NAME_MAX + 4], text[PATH_MAX];
-	struct dirent *e;
-	bool found = false;
-	DIR *dir;
-	int fd;
-
-	snprintf(path, sizeof(path), "%s/fd", pid);
-	fd = openat(proc_fd, path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	dir = fd >= 0 ? fdopendir(fd) : NULL;
-	if (!dir) {
-		if (fd >= 0)
-			close(fd);
-		return false;
-	}
-	while (!found && (e = readdir(dir))) {
-		ssize_t n = readlinkat(dirfd(dir), e->d_name, text, sizeof(text) - 1);
-
-		if (n > 0) {
-			text[n] = 0;
-			found = !strcmp(text, name);
-		}
-	}
-	closedir(dir);
-	return found;
-}
-
-/*
- * A process outside that holds an end, 0 when none is seen. Counting ends is not enough: after a
- * fork both processes hold the same descriptions, which the kernel counts once.
- */
-static pid_t find_holder(const struct kind_dump *d, const struct kind_file *f, const char *name)
-{
-	DIR *proc = opendir("/proc");
-	struct dirent *e;
-	pid_t found = 0;
-
-	while (proc && !found && (e = readdir(proc))) {
-		pid_t pid = isdigit((unsigned char)e->d_name[0]) ? atoi(e->d_name) : 0;
-
-		if (pid > 0 && pid != f->tgid && !snapshot_process(d->snap, pid) &&
-		    holds(dirfd(proc), e->d_name, name))
-			found = pid;
-	}
-	if (proc)
-		closedir(proc);
-	return found;
-}
-
-static void process_words(pid_t pid, char *buf, size_t len)
-{
-	char path[40], comm[32] = "", safe[64];
-	_cleanup_close_ int fd = -1;
-	ssize_t n;
-
-	if (!pid) {
-		snprintf(buf, len, "another process");
-		return;
-	}
-	snprintf(path, sizeof(path), "/proc/%d/comm", pid);
-	fd = open(path, O_RDONLY | O_CLOEXEC);
-	n = fd >= 0 ? read(fd, comm, sizeof(comm) - 1) : 0;
-	if (n > 0 && comm[n - 1] == '\n')
-		comm[n - 1] = 0;
-	snprintf(buf, len, "process %d (%s)", pid, safe_text(safe, sizeof(safe), comm));
-}
-
 int pipe_ends_check(const struct kind_dump *d, const struct kind_file *f, const char *noun,
 		    struct ckpt_err **err)
 {
 	uint32_t readers = 0, writers = 0;
-	char name[48], who[128];
+	char who[128];
 	bool outside;
 	pid_t pid;
 
 	count_ends(d, f, &readers, &writers);
 	outside = f->file->pipe_readers > readers || f->file->pipe_writers > writers;
-	snprintf(name, sizeof(name), "pipe:[%" PRIu64 "]", (uint64_t)f->inode->ino);
-	pid = find_holder(d, f, strcmp(f->inode->fstype, "pipefs") ? f->path : name);
+	/* After a fork both processes hold the same description, which is counted once. */
+	pid = kind_outside_holder(d, f, outside);
 	if (!outside && !pid)
 		return 0;
-	process_words(pid, who, sizeof(who));
+	kind_process_words(pid, who, sizeof(who));
 	ckpt_fail(err, EOPNOTSUPP, CKPT_E_UNSUPPORTED,
 		  outside ? "the other end of the %s is held by %s" : "the %s is shared with %s",
 		  noun, who);
@@ -158,10 +86,10 @@ static int get_reader(const struct kind_dump *d, const struct kind_file *f, int 
 
 	for (size_t i = 0; i < d->snap->n_files; i++) {
 		const struct rec_file *other = d->snap->files[i].rec;
-		struct kind_file end = { .fd = other->fd, .path = f->path };
+		struct kind_file end = { .tgid = other->tgid, .fd = other->fd, .path = f->path };
 
 		if (same_ring(f, other) && other->inode.f_mode & FMODE_READ_BIT)
-			return kind_get_fd(d->root_pidfd, &end, ret_fd, err);
+			return kind_get_fd(d, &end, ret_fd, err);
 	}
 	snprintf(path, sizeof(path), "/proc/%d/fd/%d", f->tgid, f->fd);
 	*ret_fd = open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC);

@@ -8,12 +8,9 @@
 #include "copy.h"
 #include "kinds.h"
 
-#include <ctype.h>
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
-#include <limits.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -46,60 +43,19 @@ static bool is_open_otherwise(const struct kind_dump *d, const struct kind_file 
 	return false;
 }
 
-/* Does a process map this memory? */
-static bool maps_it(const char *pid, const struct rec_inode *ino)
-{
-	char path[NAME_MAX + 16];
-	_cleanup_free_ char *line = NULL;
-	size_t size = 0;
-	bool found = false;
-	FILE *maps;
-
-	snprintf(path, sizeof(path), "/proc/%s/maps", pid);
-	maps = fopen(path, "re");
-	while (maps && !found && getline(&line, &size, maps) > 0) {
-		unsigned int dev[2];
-		uint64_t n;
-
-		found = strstr(line, "/dev/zero (deleted)") &&
-			sscanf(line, "%*s %*s %*s %x:%x %" SCNu64, &dev[0], &dev[1], &n) == 3 &&
-			dev[0] == ino->dev_major && dev[1] == ino->dev_minor && n == ino->ino;
-	}
-	if (maps)
-		fclose(maps);
-	return found;
-}
-
-/* A process outside that has the memory since a fork, 0 when there is none. */
-static pid_t find_sharer(const struct kind_dump *d, const struct kind_file *f)
-{
-	DIR *proc = opendir("/proc");
-	const struct dirent *e;
-	pid_t found = 0;
-
-	while (proc && !found && (e = readdir(proc))) {
-		pid_t pid = isdigit((unsigned char)e->d_name[0]) ? atoi(e->d_name) : 0;
-
-		if (pid > 0 && pid != f->tgid && !snapshot_process(d->snap, pid) &&
-		    maps_it(e->d_name, f->inode))
-			found = pid;
-	}
-	if (proc)
-		closedir(proc);
-	return found;
-}
-
 static int check(const struct kind_dump *d, const struct kind_file *f, struct ckpt_err **err)
 {
+	char who[128];
 	pid_t pid;
 
 	if (f->fd >= 0 || is_open_otherwise(d, f))
 		return ckpt_fail(err, EOPNOTSUPP, CKPT_E_UNSUPPORTED,
 				 "anonymous shared memory that was opened as a file");
-	pid = find_sharer(d, f);
+	pid = kind_outside_holder(d, f, false);
 	if (!pid)
 		return 0;
-	ckpt_fail(err, EOPNOTSUPP, CKPT_E_UNSUPPORTED, "the memory is shared with process %d", pid);
+	kind_process_words(pid, who, sizeof(who));
+	ckpt_fail(err, EOPNOTSUPP, CKPT_E_UNSUPPORTED, "the memory is shared with %s", who);
 	ckpt_hint(err, "end that process, or let it unmap the memory, before the checkpoint");
 	return -EOPNOTSUPP;
 }
@@ -113,7 +69,7 @@ static int save(struct kind_dump *d, const struct kind_file *f, json_t *o, struc
 		return ckpt_fail_nomem(err);
 	if (!d->w)
 		return 0;
-	rc = kind_get_fd(d->root_pidfd, f, &from, err);
+	rc = kind_get_fd(d, f, &from, err);
 	return rc < 0 ? rc : kind_save_data(d, f, "shmem", from, o, err);
 }
 

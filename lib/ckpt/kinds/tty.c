@@ -52,7 +52,7 @@ static int check(const struct kind_dump *d, const struct kind_file *f, struct ck
 /* The settings, as far as the terminal still has some: one that hung up answers EIO. */
 static int save_settings(const struct kind_dump *d, const struct kind_file *f, json_t *info)
 {
-	_cleanup_close_ int fd = (int)syscall(SYS_pidfd_getfd, d->root_pidfd, f->fd, 0);
+	_cleanup_close_ int fd = (int)syscall(SYS_pidfd_getfd, kind_pidfd(d, f->tgid), f->fd, 0);
 	struct winsize win;
 	struct termios2 t;
 	json_t *cc;
