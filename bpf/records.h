@@ -190,7 +190,8 @@ struct rec_process {
 	struct rec_head head;
 	__s32 tgid;
 	__s32 ppid;
-	__s32 pgid, sid; /* reader's pid namespace */
+	__s32 pgid, sid;   /* reader's pid namespace */
+	__s32 vpgid, vsid; /* the process's own; 0: that of someone outside of it */
 	__u32 n_threads;
 	__u32 is_session_leader;
 	__u32 has_child_subreaper, is_child_subreaper;
@@ -401,6 +402,8 @@ struct rec_member {
 	struct rec_head head;
 	__s32 tgid;
 	__s32 tid;
+	__s32 vtid; /* innermost pid namespace */
+	__u32 pid_ns_inum;
 	__s32 ppid, pgid, sid;
 	__s32 tracer_tgid;
 	__s32 exit_state;

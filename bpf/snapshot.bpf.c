@@ -173,6 +173,17 @@ static __noinline __s32 pid_nr(const struct pid *pid, const struct reader *r)
 	return upid.nr;
 }
 
+/* A pid's number in the namespace of this level; 0 when it is not known there. */
+static __always_inline __s32 pid_nr_at(const struct pid *pid, __u32 level)
+{
+	struct upid upid;
+
+	if (!pid || BPF_CORE_READ(pid, level) < level)
+		return 0;
+	read_upid(&upid, pid, level);
+	return upid.nr;
+}
+
 static __always_inline __s32 task_nr(struct task_struct *task, const struct reader *r)
 {
 	return r->level == 0 ? task->pid : pid_nr(BPF_CORE_READ(task, thread_pid), r);
@@ -749,6 +760,7 @@ static __always_inline void fill_process(struct scratch *s, struct task_struct *
 	struct signal_struct *signal = task->signal;
 	struct fs_struct *fs = BPF_CORE_READ(task, fs);
 	struct tty_struct *tty = BPF_CORE_READ(signal, tty);
+	__u32 level;
 
 	__builtin_memset(out, 0, sizeof(*out));
 	rec_init(&out->head, REC_PROCESS, sizeof(*out));
@@ -756,6 +768,9 @@ static __always_inline void fill_process(struct scratch *s, struct task_struct *
 	out->ppid = group_nr(BPF_CORE_READ(task, group_leader, real_parent), r);
 	out->pgid = pid_nr(BPF_CORE_READ(signal, pids[PIDTYPE_PGID]), r);
 	out->sid = pid_nr(BPF_CORE_READ(signal, pids[PIDTYPE_SID]), r);
+	level = BPF_CORE_READ(task, thread_pid, level);
+	out->vpgid = pid_nr_at(BPF_CORE_READ(signal, pids[PIDTYPE_PGID]), level);
+	out->vsid = pid_nr_at(BPF_CORE_READ(signal, pids[PIDTYPE_SID]), level);
 	out->n_threads = (__u32)signal->nr_threads;
 	out->is_session_leader = signal->leader ? 1 : 0;
 	out->has_child_subreaper = BPF_CORE_READ_BITFIELD(signal, has_child_subreaper);
@@ -1378,6 +1393,8 @@ int snapshot_member(struct bpf_iter__task *ctx)
 	struct task_struct *task = ctx->task;
 	struct signal_struct *signal;
 	struct rec_member *out;
+	struct upid upid;
+	struct pid *pid;
 	struct scratch *s;
 	struct reader r;
 
@@ -1393,6 +1410,12 @@ int snapshot_member(struct bpf_iter__task *ctx)
 	signal = task->signal;
 	out->tgid = group_nr(task, &r);
 	out->tid = task_nr(task, &r);
+	pid = BPF_CORE_READ(task, thread_pid);
+	if (pid) {
+		read_upid(&upid, pid, BPF_CORE_READ(pid, level));
+		out->vtid = upid.nr;
+		out->pid_ns_inum = BPF_CORE_READ(upid.ns, ns.inum);
+	}
 	out->ppid = group_nr(BPF_CORE_READ(task, real_parent), &r);
 	out->pgid = pid_nr(BPF_CORE_READ(signal, pids[PIDTYPE_PGID]), &r);
 	out->sid = pid_nr(BPF_CORE_READ(signal, pids[PIDTYPE_SID]), &r);

@@ -11,7 +11,16 @@
 
 #define CANDIDATES_SHOWN 20
 
-enum { OPT_NAME = 256, OPT_KILL, OPT_STOP, OPT_CONT, OPT_FROZEN, OPT_COMPRESS, OPT_DELETED_LIMIT };
+enum {
+	OPT_NAME = 256,
+	OPT_KILL,
+	OPT_STOP,
+	OPT_CONT,
+	OPT_FROZEN,
+	OPT_ONLY,
+	OPT_COMPRESS,
+	OPT_DELETED_LIMIT
+};
 
 struct attach_args {
 	struct cli_common common;
@@ -25,6 +34,7 @@ static const struct argp_option options[] = {
 	{ "kill", OPT_KILL, NULL, 0, "End the process once the image is safe on disk", 1 },
 	{ "stop", OPT_STOP, NULL, 0, "Leave it stopped", 1 },
 	{ "cont", OPT_CONT, NULL, 0, "Let it go on even if it was stopped", 1 },
+	{ "only", OPT_ONLY, NULL, 0, "This process alone, without its children", 2 },
 	{ "frozen", OPT_FROZEN, NULL, 0,
 	  "Keep it frozen while writing, instead of writing from a copy-on-write twin", 2 },
 	{ "compress", OPT_COMPRESS, "LEVEL", OPTION_ARG_OPTIONAL,
@@ -100,6 +110,9 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 		return set_after(a, CKPT_AFTER_CONT);
 	case OPT_FROZEN:
 		a->opts.frozen = true;
+		return 0;
+	case OPT_ONLY:
+		a->opts.only = true;
 		return 0;
 	case OPT_COMPRESS:
 		return set_level(a, arg);

@@ -10,6 +10,14 @@
 struct check_args {
 	struct cli_common common;
 	pid_t pid; /* 0: the machine */
+	bool only;
+};
+
+enum { OPT_ONLY = 256 };
+
+static const struct argp_option options[] = {
+	{ "only", OPT_ONLY, NULL, 0, "The process alone, without its children", 0 },
+	{ 0 },
 };
 
 static error_t parse(int key, char *arg, struct argp_state *state)
@@ -20,6 +28,9 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 	switch (key) {
 	case ARGP_KEY_INIT:
 		state->child_inputs[0] = &a->common;
+		return 0;
+	case OPT_ONLY:
+		a->only = true;
 		return 0;
 	case ARGP_KEY_ARG:
 		text = cli_escape(arg, false);
@@ -36,7 +47,7 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 }
 
 static const struct argp argp = {
-	NULL,
+	options,
 	parse,
 	"[PID]",
 	"Tell what this machine can do or, given a PID, whether that process can be checkpointed: "
@@ -177,7 +188,7 @@ static int check(const struct check_args *a)
 	int rc = ckpt_session_new(&s, &err);
 
 	if (!rc)
-		rc = a->pid ? ckpt_check_process(s, a->pid, &f, &err)
+		rc = a->pid ? ckpt_check_process(s, a->pid, a->only, &f, &err)
 			    : ckpt_check_machine(s, &f, &err);
 	if (rc < 0)
 		return fail(a, rc, err);

@@ -213,6 +213,15 @@ static json_t *area_text(const struct rec_vma *v, uint64_t end, const struct obj
 	return json_string(text);
 }
 
+size_t area_joined_end(const struct snapshot *s, size_t i, size_t end)
+{
+	const struct rec_vma *last = s->vmas[i].rec;
+
+	for (i++; i < end && joins(last, last->end, s->vmas[i].rec); i++)
+		last = s->vmas[i].rec;
+	return i;
+}
+
 int areas_save(const struct snapshot *s, pid_t tgid, const struct objects *os, json_t **ret,
 	       struct ckpt_err **err)
 {
@@ -220,12 +229,11 @@ int areas_save(const struct snapshot *s, pid_t tgid, const struct objects *os, j
 	size_t first, n;
 
 	snapshot_vmas_of(s, tgid, &first, &n);
-	for (size_t i = 0; i < n;) {
-		const struct rec_vma *v = s->vmas[first + i].rec, *last = v;
+	for (size_t i = first; i < first + n;) {
+		const struct rec_vma *v = s->vmas[i].rec;
 
-		for (i++; i < n && joins(last, last->end, s->vmas[first + i].rec); i++)
-			last = s->vmas[first + i].rec;
-		if (json_array_append_new(rows, area_text(v, last->end, os)))
+		i = area_joined_end(s, i, first + n);
+		if (json_array_append_new(rows, area_text(v, s->vmas[i - 1].rec->end, os)))
 			return ckpt_fail_nomem(err);
 	}
 	*ret = TAKE_PTR(rows);

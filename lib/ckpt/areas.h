@@ -50,6 +50,8 @@ bool area_not_forked(const struct rec_vma *v);
 int area_check(const struct rec_vma *v, struct ckpt_err **err);
 /* One line for a person: "anonymous memory, rw-, 132 KiB". */
 void area_describe(const struct rec_vma *v, const char *path, char *buf, size_t len);
+/* The index behind the last of the equal neighbours of area `i` that come before `end`. */
+size_t area_joined_end(const struct snapshot *s, size_t i, size_t end);
 /* The "areas" array of a process; equal neighbours are one row. `os` numbers the files. */
 int areas_save(const struct snapshot *s, pid_t tgid, const struct objects *os, json_t **ret,
 	       struct ckpt_err **err);

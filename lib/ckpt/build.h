@@ -1,19 +1,22 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * A process under construction. The story of a restore:
+ * Processes under construction. The story of a restore:
  *
  * The restoring process opens every object (files, pipes, ...) itself, high up in its own
- * descriptor table. It then clones a child that has the saved pid, a copy of itself, seizes it, and
- * from there on drives it from outside: batches of system calls, run by a stub in a piece of shared
- * memory (the arena, remote.h). The child throws away the memory it was born with, maps the saved
- * areas at their places and reads its own pages from the image straight into them; it puts the
- * inherited descriptors where they belong and closes the rest; it makes its threads, each with the
- * saved tid, and each thread takes its own attributes. Timed waits are entered anew with the time
- * that was left and interrupted at once, so that the kernel holds the same restart block as before.
- * At the end the arena is unmapped, registers are set from outside, the result is compared with the
- * manifest, and all threads are let go.
+ * descriptor table. It then clones a child that has the pid of the tree's root, a copy of itself,
+ * seizes it, and from there on drives it from outside: batches of system calls, run by a stub in a
+ * piece of shared memory (the arena, remote.h). The root makes its children by such calls, and they
+ * theirs, in the order of the plan (plan.h); all of them have the arena at the same place, and one
+ * is driven after the other. A process throws away the memory it was born with, but for pages that
+ * it has from its parent, maps the saved areas at their places and reads its own pages from the
+ * image straight into them. When the whole tree stands, each puts the inherited descriptors where
+ * they belong and closes the rest; it makes its threads, each with the saved tid, and each thread
+ * takes its own attributes. Timed waits are entered anew with the time that was left and
+ * interrupted at once, so that the kernel holds the same restart block as before. At the end the
+ * arena is unmapped, registers are set from outside, the result is compared with the manifest, and
+ * all threads are let go.
  *
- * Until then, the death of the restoring process ends the child (PTRACE_O_EXITKILL).
+ * Until then, the death of the restoring process ends all of them (PTRACE_O_EXITKILL).
  */
 #ifndef CKPT_BUILD_H
 #define CKPT_BUILD_H
@@ -21,7 +24,9 @@
 #include "areas.h"
 #include "core.h"
 #include "image.h"
+#include "inherit.h"
 #include "kind.h"
+#include "plan.h"
 #include "remote.h"
 #include "session.h"
 #include <signal.h>
@@ -36,6 +41,7 @@ struct build_area {
 	char *name;	/* owned; NULL: none */
 	bool special;	/* vdso, vvar */
 	bool has_pages; /* some of its pages are in the core */
+	bool kept;	/* there from birth, as a copy of the parent's */
 };
 
 /* The kernel's struct sigaction. */
@@ -50,40 +56,71 @@ struct build_thread {
 	const struct core_thread *core;
 };
 
+struct restore;
+
+/* One process. */
 struct build {
-	const struct ckpt_restore_opts *opts;
-	struct loader *loader;
-	struct image im;
-	json_t *task; /* borrowed */
-	struct kind_restore kr;
-	struct core_file core;
-	int pages_fd;
+	struct restore *r; /* borrowed */
+	json_t *task;	   /* borrowed from the manifest */
+	bool zombie;
+	struct build *parent; /* NULL: the root's */
+	/* In whose row it stands, who sets it up for all: itself unless it is shared. */
+	struct build *mm_owner, *files_owner, *fs_owner, *sighand_owner;
+	struct core_file core; /* its descriptor is open only while pages are read */
+	int pages_fd;	       /* in the process's table */
 	uint64_t pages_offset;
 	struct build_area *area;
 	size_t n_areas;
+	struct inherited inherited;
 	struct build_thread *thread; /* leader first */
 	size_t n_threads;
-	struct arena arena;
-	int cwd_fd, root_fd, exe_fd; /* high descriptors, inherited by the child */
-	int self_fd; /* the same: pidfd of this process, from whom the child gets late objects */
-	pid_t vpid, pid;   /* saved, and as seen here */
-	pid_t ns_init;	   /* --new-pidns: the init of the new namespace, else 0 */
-	int ns_hold_fd;	   /* open: the namespace's init stays, even if it is empty */
-	bool made;	   /* the child exists */
-	json_t *inherited; /* owned: "cred" and "sched" of this process, which the child has anyway
-			    */
+	pid_t vpid, pid;       /* saved, and as seen here */
+	bool made;	       /* it exists */
+	bool has_memory;       /* and is complete in memory: children are copies of that */
+	struct build *copy_of; /* with whose memory it was born, NULL: with none but the arena */
+	unsigned int n_told;   /* children of which it was told while it was built */
 	struct build_sigaction sigtrap; /* set last: the stub's trap needs the default */
+};
+
+/* The whole. */
+struct restore {
+	const struct ckpt_restore_opts *opts;
+	struct loader *loader;
+	struct image im;
+	struct kind_restore kr;
+	struct arena arena;
+	struct plan plan;
+	struct build *proc; /* in the order of the manifest: root first */
+	size_t n_procs;
+	pid_t *helper; /* pids as seen here, 0: not there (any more) */
+	int self_fd;   /* pidfd of this process, inherited: late objects are taken through it */
+	pid_t ns_init; /* --new-pidns: the init of the new namespace, else 0 */
+	uint32_t pid_ns_inum; /* of that namespace */
+	int ns_hold_fd;	      /* open: the namespace's init stays, even if it is empty */
+	json_t *inherited; /* owned: "cred" and "sched" of this process, which all are born with */
 	int64_t monotonic_ns, realtime_ns, boottime_ns; /* clocks when it was frozen */
 };
 
-/* build_task.c: the child and its attributes. */
-int build_choose_arena(struct build *b, struct ckpt_err **err);
-int build_clone(struct build *b, struct ckpt_err **err);
+/* build_tree.c: births, zombies, helpers. */
+int tree_build(struct restore *r, struct ckpt_err **err);
+void tree_kill(struct restore *r);
+/* End a process under construction as it ended: it will be a zombie. */
+int build_zombies(struct restore *r, struct ckpt_err **err);
+
+/* build_root.c: the root, a child of this process. */
+int build_choose_arena(struct restore *r, struct ckpt_err **err);
+int build_root(struct build *b, struct ckpt_err **err);
+
+/* build_task.c, build_thread.c: what is left when all processes exist. */
+int build_fs(struct build *b, struct ckpt_err **err);
 int build_files(struct build *b, struct ckpt_err **err);
+/* Take a descriptor of this process's table into the process's; *ret: its number there. */
+int build_take_fd(struct build *b, int ours, int *ret, struct ckpt_err **err);
 int build_threads(struct build *b, struct ckpt_err **err);
 int build_process(struct build *b, struct ckpt_err **err);
 int build_thread_attributes(struct build *b, struct build_thread *t, struct ckpt_err **err);
-void build_kill(struct build *b);
+/* The last calls of a process, the stop of a stopped one, and the registers of all its threads. */
+int build_finish(struct build *b, struct ckpt_err **err);
 
 /* Has the thread this member ("cred", "sched") from the restoring process already? */
 bool build_inherits(const struct build *b, const struct build_thread *t, const char *member);
@@ -93,8 +130,14 @@ int build_cred(struct build *b, struct build_thread *t, struct ckpt_err **err);
 
 /* build_mem.c: areas and pages. */
 int build_areas_parse(struct build *b, struct ckpt_err **err);
+/* Once the areas of all are known. */
+int build_check_inherited(struct build *b, struct ckpt_err **err);
 void build_areas_done(struct build *b);
+/* Away with the memory that the root was born with. */
+int build_empty(struct build *b, struct ckpt_err **err);
 int build_memory(struct build *b, struct ckpt_err **err);
+/* What would be in the way of children that are born as copies: seals. */
+int build_seal_memory(struct build *b, struct ckpt_err **err);
 
 /* build_time.c: timers, and waits under way. */
 int build_timers(struct build *b, struct ckpt_err **err);

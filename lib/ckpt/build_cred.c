@@ -95,10 +95,10 @@ static int queue_groups(struct build *b, pid_t tid, const struct cred_in *c, str
 
 	if (rc < 0)
 		return rc;
-	there = arena_space(&b->arena, n * sizeof(uint32_t), &here);
+	there = arena_space(&b->r->arena, n * sizeof(uint32_t), &here);
 	for (size_t i = 0; i < n; i++)
 		((uint32_t *)here)[i] = (uint32_t)json_integer_value(json_array_get(c->groups, i));
-	arena_op(&b->arena, "set the supplementary groups", SYS_setgroups, n, there, 0, 0, 0, 0);
+	arena_op(&b->r->arena, "set the supplementary groups", SYS_setgroups, n, there, 0, 0, 0, 0);
 	return 0;
 }
 
@@ -122,7 +122,7 @@ static void queue_caps(struct arena *a, const struct cred_in *c, uint64_t mine)
 int build_cred(struct build *b, struct build_thread *t, struct ckpt_err **err)
 {
 	struct cred_in c = { .groups = NULL };
-	struct arena *a = &b->arena;
+	struct arena *a = &b->r->arena;
 	uint64_t mine = own_permitted();
 	int rc = parse(t, &c, err);
 

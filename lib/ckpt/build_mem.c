@@ -4,8 +4,10 @@
 #include "util.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <limits.h>
 #include <linux/prctl.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -23,9 +25,10 @@
 #ifndef SYS_mseal
 #define SYS_mseal 462
 #endif
-#define MADV_GUARD	 102 /* MADV_GUARD_INSTALL, Linux 6.13 */
-#define ARCH_MAP_VDSO_64 0x2003
-#define USER_END	 0x7ffffffff000ULL
+#define MADV_GUARD	     102 /* MADV_GUARD_INSTALL, Linux 6.13 */
+#define MADV_GUARD_REMOVE_NR 103
+#define ARCH_MAP_VDSO_64     0x2003
+#define USER_END	     0x7ffffffff000ULL
 
 /* ---- reading the manifest's areas ---- */
 
@@ -51,7 +54,7 @@ static int parse_area(const struct build *b, const json_t *row, struct build_are
 	if ((a->start | a->end | a->offset) % CORE_PAGE || a->start >= a->end || a->end > USER_END)
 		return ckpt_fail(err, EINVAL, CKPT_E_IMAGE, "memory area %#llx-%#llx is impossible",
 				 (unsigned long long)a->start, (unsigned long long)a->end);
-	if (r.object >= b->kr.n_fd)
+	if (r.object >= b->r->kr.n_fd)
 		return ckpt_fail(err, EINVAL, CKPT_E_IMAGE,
 				 "memory area %#llx refers to object %llu, which does not exist",
 				 (unsigned long long)a->start, (unsigned long long)r.object);
@@ -82,6 +85,76 @@ static int place_runs(struct build *b, struct ckpt_err **err)
 						 (unsigned long long)at);
 			b->area[k].has_pages = true;
 			at = b->area[k].end;
+		}
+	}
+	return 0;
+}
+
+/* Did the fork give it this very area, as it shall be? */
+static bool is_copy(const struct build_area *a, const struct build_area *p)
+{
+	const uint64_t apart = VMF_LOCKED | VMF_LOCKONFAULT | VMF_SEALED;
+	const uint64_t unfit = VMF_MAYSHARE | VMF_HUGETLB | VMF_DONTCOPY | VMF_WIPEONFORK;
+
+	return a->start == p->start && a->end == p->end && a->prot == p->prot &&
+	       !((a->flags ^ p->flags) & ~apart) && !(a->flags & unfit) && a->object == p->object &&
+	       a->offset == p->offset && a->special == p->special &&
+	       !strcmp(a->name ? a->name : "", p->name ? p->name : "");
+}
+
+/* Has the parent the whole of this range, in its core or from its own parent? */
+static bool parent_has(const struct build *p, uint64_t at, uint64_t end)
+{
+	size_t k = 0;
+
+	while (at < end) {
+		size_t i = inherited_from(&p->inherited, at);
+
+		if (i < p->inherited.n && p->inherited.range[i].start <= at) {
+			at = p->inherited.range[i].end;
+			continue;
+		}
+		while (k < p->core.n_runs &&
+		       p->core.runs[k].start + p->core.runs[k].n_pages * CORE_PAGE <= at)
+			k++;
+		if (k == p->core.n_runs || p->core.runs[k].start > at)
+			return false;
+		at = p->core.runs[k].start + p->core.runs[k].n_pages * CORE_PAGE;
+	}
+	return true;
+}
+
+/* Inherited pages must lie in private areas that the parent has alike, and the parent must have
+ * them. */
+int build_check_inherited(struct build *b, struct ckpt_err **err)
+{
+	const struct inherited *h = &b->inherited;
+	const struct build *p = b->parent;
+	size_t k = 0, m = 0;
+
+	if (h->n && (!p || p->mm_owner != p))
+		return ckpt_fail(err, EINVAL, CKPT_E_IMAGE,
+				 "process %d has pages of a parent that has no memory", b->vpid);
+	for (size_t i = 0; i < h->n; i++) {
+		uint64_t at = h->range[i].start, end = h->range[i].end;
+
+		/* It may go on through areas that lie side by side. */
+		while (at < end) {
+			uint64_t stop;
+
+			while (k < b->n_areas && b->area[k].end <= at)
+				k++;
+			while (m < p->n_areas && p->area[m].end <= at)
+				m++;
+			stop = k < b->n_areas && b->area[k].end < end ? b->area[k].end : end;
+			if (k == b->n_areas || m == p->n_areas || b->area[k].start > at ||
+			    !is_copy(&b->area[k], &p->area[m]) || b->area[k].special ||
+			    !parent_has(p, at, stop))
+				return ckpt_fail(
+					err, EINVAL, CKPT_E_IMAGE,
+					"process %d has not the pages at %#llx from its parent",
+					b->vpid, (unsigned long long)at);
+			at = stop;
 		}
 	}
 	return 0;
@@ -125,23 +198,147 @@ void build_areas_done(struct build *b)
 
 /* ---- mapping ---- */
 
-/* Away with the memory that the child was born with; the kernel's own pages at their old place. */
-static int start_empty(struct build *b, struct ckpt_err **err)
+int build_empty(struct build *b, struct ckpt_err **err)
 {
-	struct arena *a = &b->arena;
+	struct arena *a = &b->r->arena;
 	uint64_t after = a->there + ARENA_BYTES;
-	const struct build_area *first = NULL;
 
-	for (size_t i = 0; i < b->n_areas && !first; i++)
-		if (b->area[i].special)
-			first = &b->area[i];
 	arena_op(a, "unmap the restorer's memory", SYS_munmap, 0, a->there, 0, 0, 0, 0);
 	arena_op(a, "unmap the restorer's memory", SYS_munmap, after, USER_END - after, 0, 0, 0, 0);
-	/* The kernel maps vvar and vdso together, vvar first. */
-	if (first)
-		arena_op(a, "map the vdso", SYS_arch_prctl, ARCH_MAP_VDSO_64, first->start, 0, 0, 0,
-			 0);
 	return arena_run(a, b->pid, err);
+}
+
+static void mark_kept(struct build *b)
+{
+	const struct build *p = b->copy_of;
+	size_t k = 0;
+
+	for (size_t i = 0; i < b->n_areas; i++) {
+		while (k < p->n_areas && p->area[k].start < b->area[i].start)
+			k++;
+		b->area[i].kept = k < p->n_areas && is_copy(&b->area[i], &p->area[k]);
+	}
+}
+
+static int unmap_gap(struct build *b, uint64_t start, uint64_t end, struct ckpt_err **err)
+{
+	const uint64_t arena = b->r->arena.there;
+	int rc;
+
+	if (start >= end)
+		return 0;
+	if (start < arena + ARENA_BYTES && arena < end) {
+		rc = unmap_gap(b, start, arena, err);
+		return rc < 0 ? rc : unmap_gap(b, arena + ARENA_BYTES, end, err);
+	}
+	rc = build_room(b, b->pid, 1, 0, err);
+	if (rc == 0)
+		arena_op(&b->r->arena, "unmap its parent's memory", SYS_munmap, start, end - start,
+			 0, 0, 0, 0);
+	return rc;
+}
+
+/* Pages that its parent has there, and it has not. */
+static int zap_others(struct build *b, const struct build_area *a, struct ckpt_err **err)
+{
+	const struct inherited *h = &b->inherited;
+	uint64_t at = a->start;
+
+	for (size_t i = inherited_from(h, a->start); at < a->end; i++) {
+		bool more = i < h->n && h->range[i].start < a->end;
+		uint64_t stop = more ? h->range[i].start : a->end;
+		int rc = build_room(b, b->pid, 1, 0, err);
+
+		if (rc < 0)
+			return rc;
+		if (stop > at)
+			arena_op(&b->r->arena, "drop pages of its parent", SYS_madvise, at,
+				 stop - at, MADV_DONTNEED, 0, 0, 0);
+		at = more ? h->range[i].end : a->end;
+	}
+	return 0;
+}
+
+/* Reading pages into place needs to write. */
+static int open_kept(struct build *b, const struct build_area *a, struct ckpt_err **err)
+{
+	int want = PROT_READ | PROT_WRITE, rc;
+
+	if (!a->has_pages || (a->prot & want) == want)
+		return 0;
+	rc = build_room(b, b->pid, 1, 0, err);
+	if (rc == 0)
+		arena_op(&b->r->arena, "make an area writable", SYS_mprotect, a->start,
+			 a->end - a->start, (uint64_t)(a->prot | want), 0, 0, 0);
+	return rc;
+}
+
+/* Guard pages of the parent: those of its own are installed like everybody's. */
+static int remove_guards(struct build *b, struct ckpt_err **err)
+{
+	const json_t *rows = json_object_get(json_object_get(b->copy_of->task, "mm"), "guards");
+	size_t k = 0;
+
+	for (size_t i = 0; i < json_array_size(rows); i++) {
+		const json_t *row = json_array_get(rows, i);
+		uint64_t start = 0, end = 0;
+		int rc = js_u64(row, "start", &start, err);
+
+		if (rc == 0)
+			rc = js_u64(row, "end", &end, err);
+		if (rc == 0)
+			rc = build_room(b, b->pid, 1, 0, err);
+		if (rc < 0)
+			return rc;
+		while (k < b->n_areas && b->area[k].end <= start)
+			k++;
+		if (k < b->n_areas && b->area[k].kept && b->area[k].start <= start)
+			arena_op(&b->r->arena, "remove guard pages", SYS_madvise, start,
+				 end - start, MADV_GUARD_REMOVE_NR, 0, 0, 0);
+	}
+	return 0;
+}
+
+/* Born as a copy of another: what is not its own goes, what is the same stays. */
+static int keep_copies(struct build *b, struct ckpt_err **err)
+{
+	uint64_t at = 0;
+	int rc = 0;
+
+	if (b->inherited.n)
+		mark_kept(b);
+	for (size_t i = 0; rc == 0 && i < b->n_areas; i++) {
+		if (!b->area[i].kept)
+			continue;
+		rc = unmap_gap(b, at, b->area[i].start, err);
+		at = b->area[i].end;
+	}
+	if (rc == 0)
+		rc = unmap_gap(b, at, USER_END, err);
+	if (rc == 0)
+		rc = remove_guards(b, err);
+	for (size_t i = 0; rc == 0 && i < b->n_areas; i++) {
+		if (!b->area[i].kept || b->area[i].special)
+			continue;
+		rc = zap_others(b, &b->area[i], err);
+		if (rc == 0)
+			rc = open_kept(b, &b->area[i], err);
+	}
+	return rc < 0 ? rc : arena_run(&b->r->arena, b->pid, err);
+}
+
+/* The kernel maps vvar and vdso together, vvar first. */
+static int map_vdso(struct build *b, struct ckpt_err **err)
+{
+	for (size_t i = 0; i < b->n_areas; i++) {
+		if (!b->area[i].special)
+			continue;
+		if (!b->area[i].kept)
+			arena_op(&b->r->arena, "map the vdso", SYS_arch_prctl, ARCH_MAP_VDSO_64,
+				 b->area[i].start, 0, 0, 0, 0);
+		break;
+	}
+	return arena_run(&b->r->arena, b->pid, err);
 }
 
 static int map_flags(const struct build_area *a)
@@ -170,16 +367,16 @@ static int map_areas(struct build *b, struct ckpt_err **err)
 		int prot = a->prot | (a->has_pages ? PROT_READ | PROT_WRITE : 0);
 		int rc;
 
-		if (a->special)
+		if (a->special || a->kept)
 			continue;
 		rc = build_room(b, b->pid, 1, 0, err);
 		if (rc < 0)
 			return rc;
-		arena_op(&b->arena, "map a memory area", SYS_mmap, a->start, a->end - a->start,
+		arena_op(&b->r->arena, "map a memory area", SYS_mmap, a->start, a->end - a->start,
 			 (uint64_t)prot, (uint64_t)map_flags(a),
-			 a->object ? (uint64_t)b->kr.fd[a->object] : (uint64_t)-1, a->offset);
+			 a->object ? (uint64_t)b->r->kr.fd[a->object] : (uint64_t)-1, a->offset);
 	}
-	return arena_run(&b->arena, b->pid, err);
+	return arena_run(&b->r->arena, b->pid, err);
 }
 
 /* ---- pages ---- */
@@ -228,7 +425,7 @@ enum { IOV_PER_READ = 1024 };
 static void flush_iov(struct filler *f)
 {
 	if (f->n_iov)
-		arena_op(&f->b->arena, "read memory pages from the image", SYS_preadv,
+		arena_op(&f->b->r->arena, "read memory pages from the image", SYS_preadv,
 			 (uint64_t)f->b->pages_fd, f->iov_there, f->n_iov, f->offset, 0, 0);
 	f->n_iov = 0;
 	f->bytes = 0;
@@ -237,7 +434,7 @@ static void flush_iov(struct filler *f)
 /* Run what is queued, and check that each read gave all that was asked for. */
 static int run_reads(struct filler *f, struct ckpt_err **err)
 {
-	struct arena *a = &f->b->arena;
+	struct arena *a = &f->b->r->arena;
 	const struct remote_op *op =
 		(const struct remote_op *)(const void *)(a->here + ARENA_OPS_AT);
 	size_t n;
@@ -266,7 +463,7 @@ static int run_reads(struct filler *f, struct ckpt_err **err)
 static int queue_read(struct filler *f, uint64_t addr, uint64_t len, uint64_t offset,
 		      struct ckpt_err **err)
 {
-	struct arena *a = &f->b->arena;
+	struct arena *a = &f->b->r->arena;
 
 	if (f->n_iov && (f->n_iov == IOV_PER_READ || f->offset + f->bytes != offset ||
 			 f->bytes + len > READ_MAX))
@@ -299,7 +496,7 @@ static bool can_move(const struct build_area *a)
 static int read_and_move(struct filler *f, uint64_t addr, uint64_t len, uint64_t offset,
 			 struct ckpt_err **err)
 {
-	struct arena *a = &f->b->arena;
+	struct arena *a = &f->b->r->arena;
 
 	while (len > 0) {
 		uint64_t n = len < SCRATCH_BYTES ? len : SCRATCH_BYTES;
@@ -339,8 +536,8 @@ static uint64_t scratch_place(const struct build *b)
 		if (end > at && end - at >= SCRATCH_BYTES + (1ULL << 28)) {
 			uint64_t s = (at + HUGE - 1) & ~(HUGE - 1);
 
-			if (s + SCRATCH_BYTES <= b->arena.there ||
-			    s >= b->arena.there + ARENA_BYTES)
+			if (s + SCRATCH_BYTES <= b->r->arena.there ||
+			    s >= b->r->arena.there + ARENA_BYTES)
 				return s;
 		}
 		if (i < b->n_areas && b->area[i].end > at)
@@ -352,7 +549,7 @@ static uint64_t scratch_place(const struct build *b)
 /* Without userfaultfd, or without a place for the scratch area, all is read straight into place. */
 static int scratch_make(struct filler *f, struct ckpt_err **err)
 {
-	struct arena *a = &f->b->arena;
+	struct arena *a = &f->b->r->arena;
 	struct uffd_api api = { .api = UFFD_API, .features = UFFD_FEATURE_MOVE_BIT };
 	uint64_t place = scratch_place(f->b);
 	const struct remote_op *op;
@@ -384,7 +581,7 @@ static int scratch_make(struct filler *f, struct ckpt_err **err)
 
 static int scratch_drop(struct filler *f, struct ckpt_err **err)
 {
-	struct arena *a = &f->b->arena;
+	struct arena *a = &f->b->r->arena;
 
 	if (f->scratch)
 		arena_op(a, "unmap the scratch area", SYS_munmap, f->scratch, SCRATCH_BYTES, 0, 0,
@@ -456,7 +653,7 @@ static const struct {
 
 static int finish_area(struct build *b, const struct build_area *a, struct ckpt_err **err)
 {
-	struct arena *ar = &b->arena;
+	struct arena *ar = &b->r->arena;
 	uint64_t len = a->end - a->start;
 	size_t name_len = a->name ? strlen(a->name) + 1 : 0;
 	int rc = build_room(b, b->pid, 16, name_len, err);
@@ -466,7 +663,7 @@ static int finish_area(struct build *b, const struct build_area *a, struct ckpt_
 	if (a->has_pages && (a->prot & (PROT_READ | PROT_WRITE)) != (PROT_READ | PROT_WRITE))
 		arena_op(ar, "protect a memory area", SYS_mprotect, a->start, len,
 			 (uint64_t)a->prot, 0, 0, 0);
-	for (size_t i = 0; i < sizeof(advices) / sizeof(advices[0]); i++)
+	for (size_t i = 0; !a->kept && i < sizeof(advices) / sizeof(advices[0]); i++)
 		/* The kernel sets this one itself on droppable memory, and refuses to be told. */
 		if (a->flags & advices[i].bit && !(a->flags & VMF_DROPPABLE))
 			arena_op(ar, "advise a memory area", SYS_madvise, a->start, len,
@@ -474,7 +671,7 @@ static int finish_area(struct build *b, const struct build_area *a, struct ckpt_
 	if (a->flags & VMF_LOCKED)
 		arena_op(ar, "lock a memory area", SYS_mlock2, a->start, len,
 			 a->flags & VMF_LOCKONFAULT ? MLOCK_ONFAULT : 0, 0, 0, 0);
-	if (a->name)
+	if (a->name && !a->kept)
 		arena_op(ar, "name a memory area", SYS_prctl, PR_SET_VMA, PR_SET_VMA_ANON_NAME,
 			 a->start, len, arena_data(ar, a->name, name_len), 0);
 	return 0;
@@ -495,13 +692,13 @@ static int install_guards(struct build *b, struct ckpt_err **err)
 			rc = build_room(b, b->pid, 1, 0, err);
 		if (rc < 0)
 			return rc;
-		arena_op(&b->arena, "install guard pages", SYS_madvise, start, end - start,
+		arena_op(&b->r->arena, "install guard pages", SYS_madvise, start, end - start,
 			 MADV_GUARD, 0, 0, 0);
 	}
 	return 0;
 }
 
-static int seal_areas(struct build *b, struct ckpt_err **err)
+int build_seal_memory(struct build *b, struct ckpt_err **err)
 {
 	for (size_t i = 0; i < b->n_areas; i++) {
 		const struct build_area *a = &b->area[i];
@@ -512,10 +709,47 @@ static int seal_areas(struct build *b, struct ckpt_err **err)
 		rc = build_room(b, b->pid, 1, 0, err);
 		if (rc < 0)
 			return rc;
-		arena_op(&b->arena, "seal a memory area", SYS_mseal, a->start, a->end - a->start, 0,
-			 0, 0, 0);
+		arena_op(&b->r->arena, "seal a memory area", SYS_mseal, a->start, a->end - a->start,
+			 0, 0, 0, 0);
 	}
 	return 0;
+}
+
+/* A descriptor of its executable, in the process; -1: it is that already. */
+static int open_exe(struct build *b, int *ret_fd, bool *ret_close, struct ckpt_err **err)
+{
+	const struct build *p = b->copy_of;
+	struct arena *a = &b->r->arena;
+	_cleanup_free_ char *path = NULL;
+	const struct remote_op *op;
+	uint64_t object = 0;
+	json_t *exe;
+	int rc = js_obj(json_object_get(b->task, "mm"), "exe", &exe, err);
+
+	*ret_fd = -1;
+	*ret_close = false;
+	if (rc == 0)
+		rc = js_opt_u64(exe, "object", &object, err);
+	if (rc < 0 || json_object_size(exe) == 0)
+		return rc;
+	/* The kernel refuses a change while the one before is mapped. */
+	if (p && json_equal(exe, json_object_get(json_object_get(p->task, "mm"), "exe")))
+		return 0;
+	if (object && object < b->r->kr.n_fd && !objects_is_late(&b->r->kr, (uint32_t)object)) {
+		*ret_fd = b->r->kr.fd[object];
+		return 0;
+	}
+	rc = js_bytes(exe, "path", &path, err);
+	if (rc == 0)
+		rc = build_room(b, b->pid, 1, strlen(path) + 16, err);
+	if (rc < 0)
+		return rc;
+	op = arena_op(a, "open the executable", SYS_open, arena_data(a, path, strlen(path) + 1),
+		      O_RDONLY | O_CLOEXEC, 0, 0, 0, 0);
+	rc = arena_run(a, b->pid, err);
+	*ret_fd = (int)op->ret;
+	*ret_close = true;
+	return rc;
 }
 
 /* struct prctl_mm_map of <linux/prctl.h>. */
@@ -525,7 +759,7 @@ static int set_mm_fields(struct build *b, struct ckpt_err **err)
 					     "start_brk",  "brk",	"start_stack", "arg_start",
 					     "arg_end",	   "env_start", "env_end" };
 	const json_t *mm = json_object_get(b->task, "mm");
-	struct prctl_mm_map map = { .exe_fd = (uint32_t)b->exe_fd };
+	struct prctl_mm_map map = { 0 };
 	uint64_t *fields[] = { (uint64_t *)&map.start_code,  (uint64_t *)&map.end_code,
 			       (uint64_t *)&map.start_data,  (uint64_t *)&map.end_data,
 			       (uint64_t *)&map.start_brk,   (uint64_t *)&map.brk,
@@ -533,9 +767,15 @@ static int set_mm_fields(struct build *b, struct ckpt_err **err)
 			       (uint64_t *)&map.arg_end,     (uint64_t *)&map.env_start,
 			       (uint64_t *)&map.env_end };
 	uint64_t auxv[REC_AUXV_U64] = { 0 };
+	bool close_exe = false;
 	json_t *words;
+	int exe_fd = -1;
 	size_t n;
 	int rc = js_arr(mm, "auxv", &words, err);
+
+	if (rc == 0)
+		rc = open_exe(b, &exe_fd, &close_exe, err);
+	map.exe_fd = (uint32_t)exe_fd;
 
 	for (size_t i = 0; rc == 0 && i < sizeof(names) / sizeof(names[0]); i++)
 		rc = js_u64(mm, names[i], fields[i], err);
@@ -546,35 +786,115 @@ static int set_mm_fields(struct build *b, struct ckpt_err **err)
 		return ckpt_fail(err, EINVAL, CKPT_E_IMAGE, "the auxiliary vector is too long");
 	for (size_t i = 0; i < n; i++)
 		auxv[i] = strtoull(json_string_value(json_array_get(words, i)) ?: "0", NULL, 0);
-	rc = build_room(b, b->pid, 1, sizeof(map) + sizeof(auxv) + 64, err);
+	rc = build_room(b, b->pid, 2, sizeof(map) + sizeof(auxv) + 64, err);
 	if (rc < 0)
 		return rc;
-	map.auxv = (void *)(uintptr_t)arena_data(&b->arena, auxv, n * sizeof(auxv[0]));
+	map.auxv = (void *)(uintptr_t)arena_data(&b->r->arena, auxv, n * sizeof(auxv[0]));
 	map.auxv_size = (uint32_t)(n * sizeof(auxv[0]));
-	arena_op(&b->arena, "set the memory descriptor's fields (PR_SET_MM_MAP)", SYS_prctl,
-		 PR_SET_MM, PR_SET_MM_MAP, arena_data(&b->arena, &map, sizeof(map)), sizeof(map), 0,
-		 0);
-	return arena_run(&b->arena, b->pid, err);
+	arena_op(&b->r->arena, "set the memory descriptor's fields (PR_SET_MM_MAP)", SYS_prctl,
+		 PR_SET_MM, PR_SET_MM_MAP, arena_data(&b->r->arena, &map, sizeof(map)), sizeof(map),
+		 0, 0);
+	if (close_exe)
+		arena_op(&b->r->arena, "close a descriptor", SYS_close, (uint64_t)exe_fd, 0, 0, 0,
+			 0, 0);
+	return arena_run(&b->r->arena, b->pid, err);
+}
+
+/* ---- checksums ---- */
+
+/*
+ * The pages' checksums are verified by a thread of ours while the process reads the same pages into
+ * place: what the one has brought from the disk the other finds in the page cache. Nothing of the
+ * program runs before both are done. Of few pages it is done at once.
+ */
+struct verifier {
+	pthread_t thread;
+	bool runs;
+	struct core_file *core;
+	int rc;
+	struct ckpt_err *err;
+};
+
+#define VERIFY_IN_THREAD_PAGES 1024
+
+static void *verify_main(void *arg)
+{
+	struct verifier *v = arg;
+
+	v->rc = core_verify(v->core, &v->err);
+	return NULL;
+}
+
+/* A compressed core was verified when it was unpacked. */
+static void verify_start(struct verifier *v, struct core_file *core)
+{
+	*v = (struct verifier){ .core = core };
+	if (core->compressed)
+		return;
+	if (core->n_pages > VERIFY_IN_THREAD_PAGES)
+		v->runs = pthread_create(&v->thread, NULL, verify_main, v) == 0;
+	if (!v->runs)
+		verify_main(v);
+}
+
+static int verify_end(struct verifier *v, int rc, struct ckpt_err **err)
+{
+	if (v->runs)
+		pthread_join(v->thread, NULL);
+	v->runs = false;
+	if (rc == 0 && v->rc < 0 && err) {
+		*err = v->err;
+		return v->rc;
+	}
+	ckpt_err_free(v->err);
+	return rc < 0 ? rc : v->rc;
+}
+
+/* Give the process a descriptor of its pages, and fill them in. */
+static int fill_from_core(struct build *b, struct ckpt_err **err)
+{
+	_cleanup_close_ int ours = -1;
+	struct verifier v;
+	char name[32];
+	int rc;
+
+	snprintf(name, sizeof(name), "core.%d", b->vpid);
+	rc = image_file_open(&b->r->im, false, name, &b->core.fd, err);
+	if (rc == 0)
+		rc = core_pages_fd(&b->core, b->core.compressed, &ours, &b->pages_offset, err);
+	if (rc == 0)
+		rc = build_take_fd(b, ours, &b->pages_fd, err);
+	if (rc < 0)
+		return rc;
+	verify_start(&v, &b->core);
+	rc = fill_pages(b, err);
+	rc = verify_end(&v, rc, err);
+	close_reset(&b->core.fd);
+	if (rc == 0)
+		arena_op(&b->r->arena, "close a descriptor", SYS_close, (uint64_t)b->pages_fd, 0, 0,
+			 0, 0, 0);
+	return rc;
 }
 
 int build_memory(struct build *b, struct ckpt_err **err)
 {
-	int rc = start_empty(b, err);
+	int rc = b->copy_of ? keep_copies(b, err) : 0;
 
 	if (rc == 0)
-		rc = map_areas(b, err);
+		rc = map_vdso(b, err);
 	if (rc == 0)
-		rc = fill_pages(b, err);
+		rc = map_areas(b, err);
+	if (rc == 0 && b->core.n_pages)
+		rc = fill_from_core(b, err);
 	for (size_t i = 0; rc == 0 && i < b->n_areas; i++)
 		if (!b->area[i].special)
 			rc = finish_area(b, &b->area[i], err);
 	if (rc == 0)
 		rc = install_guards(b, err);
 	if (rc == 0)
-		rc = seal_areas(b, err);
-	if (rc == 0)
-		rc = arena_run(&b->arena, b->pid, err);
+		rc = arena_run(&b->r->arena, b->pid, err);
 	if (rc == 0)
 		rc = set_mm_fields(b, err);
+	b->has_memory = rc == 0;
 	return rc;
 }

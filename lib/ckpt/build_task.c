@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-/* The child, and what belongs to the process as a whole. See build.h; threads are built by
- * build_thread.c. */
+/* What belongs to a process as a whole. See build.h; threads are built by build_thread.c. */
 #include "build.h"
 #include "safe.h"
 #include "tasks.h"
@@ -25,272 +24,21 @@
 #include <sys/wait.h>
 
 #define KERNEL_SIGSET 8
-#define USER_END      0x7ffffffff000ULL
-#define TRACE_BUILD   (PTRACE_O_TRACESYSGOOD | PTRACE_O_EXITKILL)
 
 int build_room(struct build *b, pid_t tid, size_t ops, size_t data, struct ckpt_err **err)
 {
-	if (arena_has_room(&b->arena, ops, data))
+	if (arena_has_room(&b->r->arena, ops, data))
 		return 0;
 	if (ops > ARENA_OPS || data + 16 > ARENA_DATA_LEN)
 		return ckpt_fail(err, E2BIG, CKPT_E_IMAGE, "a row of the manifest is too long");
-	return arena_run(&b->arena, tid, err);
-}
-
-/* ---- the arena's place ---- */
-
-static bool overlaps(uint64_t a, uint64_t b, uint64_t c, uint64_t d)
-{
-	return a < d && c < b;
-}
-
-/* A place free in the saved memory and in ours, of which the child is a copy. */
-int build_choose_arena(struct build *b, struct ckpt_err **err)
-{
-	struct snapshot *s = NULL;
-	struct loader_why why = { 0 };
-	pid_t me = getpid();
-	uint64_t at = 1ULL << 24;
-	bool again = true;
-	int rc = snapshot_take(b->loader, &me, 1, SNAPSHOT_VMAS | SNAPSHOT_TASKS, &s, &why);
-
-	if (rc < 0)
-		return ckpt_fail_loader(err, rc, &why);
-	if (snapshot_task(s, me))
-		b->inherited = task_inherited(s, snapshot_task(s, me));
-	while (again && at < USER_END - (1ULL << 32)) {
-		uint64_t end = at + ARENA_BYTES;
-
-		again = false;
-		for (size_t i = 0; i < b->n_areas; i++)
-			if (overlaps(at, end, b->area[i].start, b->area[i].end)) {
-				at = b->area[i].end;
-				end = at + ARENA_BYTES;
-				again = true;
-			}
-		for (size_t i = 0; i < s->n_vmas; i++)
-			if (overlaps(at, end, s->vmas[i].rec->start, s->vmas[i].rec->end)) {
-				at = s->vmas[i].rec->end;
-				end = at + ARENA_BYTES;
-				again = true;
-			}
-	}
-	snapshot_free(s);
-	if (again)
-		return ckpt_fail(err, ENOMEM, CKPT_E_RESTORE,
-				 "there is no gap of 1 MiB in the saved address space");
-	return arena_init(&b->arena, at, err);
+	return arena_run(&b->r->arena, tid, err);
 }
 
 bool build_inherits(const struct build *b, const struct build_thread *t, const char *member)
 {
-	const json_t *ours = json_object_get(b->inherited, member);
+	const json_t *ours = json_object_get(b->r->inherited, member);
 
 	return ours && json_equal(ours, json_object_get(t->json, member));
-}
-
-/* ---- the child ---- */
-
-struct child_args {
-	int go_fd;	  /* end of file or a byte: go on only with a byte */
-	int report_fd;	  /* errno of what failed, or 0 */
-	int others_fd[2]; /* the other ends, which it must not hold open */
-	int arena_fd;
-	uint64_t arena;
-	bool session_leader, group_leader;
-};
-
-/* In the child, a copy of the restoring process: nothing here may allocate or lock. */
-static int child_prepare(const struct child_args *c)
-{
-	void *at = (void *)(uintptr_t)c->arena;
-	uint8_t *rseq_area = (uint8_t *)__builtin_thread_pointer() + __rseq_offset;
-
-	close(c->others_fd[0]);
-	close(c->others_fd[1]);
-	if (c->session_leader && setsid() < 0)
-		return errno;
-	if (!c->session_leader && c->group_leader && setpgid(0, 0) < 0)
-		return errno;
-	/* The memory that these refer to goes away. */
-	syscall(SYS_rseq, rseq_area, 32, 1 /* RSEQ_FLAG_UNREGISTER */, RSEQ_SIG);
-	syscall(SYS_set_robust_list, NULL, sizeof(struct { void *a, *b, *c; }));
-	if (mmap(at, ARENA_BYTES, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED_NOREPLACE,
-		 c->arena_fd, 0) == MAP_FAILED)
-		return errno;
-	return mprotect(at, ARENA_STUB, PROT_READ | PROT_EXEC) < 0 ? errno : 0;
-}
-
-static _Noreturn void child_main(const struct child_args *c)
-{
-	struct {
-		int error;
-		pid_t pid;
-	} word = { .error = child_prepare(c), .pid = getpid() };
-
-	char go;
-
-	if (write(c->report_fd, &word, sizeof(word)) != sizeof(word) || word.error ||
-	    read(c->go_fd, &go, 1) != 1)
-		_exit(1);
-	/* Seized by now. An empty array: the stub traps at once. */
-	__asm__ volatile("xorl %%r14d, %%r14d\n\t"
-			 "xorl %%r15d, %%r15d\n\t"
-			 "jmp *%0"
-			 :
-			 : "r"(c->arena)
-			 : "r14", "r15", "memory");
-	__builtin_unreachable();
-}
-
-/* clone3(2) with the saved pid. In the child it does not return. */
-static pid_t clone_with_pid(pid_t vpid, const struct child_args *c)
-{
-	pid_t set_tid = vpid;
-	struct clone_args ca = {
-		.exit_signal = SIGCHLD,
-		.set_tid = (uintptr_t)&set_tid,
-		.set_tid_size = 1,
-	};
-	long pid = syscall(SYS_clone3, &ca, sizeof(ca));
-
-	if (pid == 0)
-		child_main(c);
-	return pid < 0 ? -errno : (pid_t)pid;
-}
-
-/*
- * Detached: a go-between makes the child and ends, so that init, or the next subreaper, becomes its
- * parent.
- */
-static int clone_detached(pid_t vpid, const struct child_args *c)
-{
-	int status;
-	pid_t between = fork();
-
-	if (between < 0)
-		return -errno;
-	if (between == 0) {
-		pid_t pid = clone_with_pid(vpid, c);
-
-		_exit(pid < 0 ? -pid : 0);
-	}
-	while (waitpid(between, &status, 0) < 0 && errno == EINTR)
-		;
-	return WIFEXITED(status) ? -WEXITSTATUS(status) : -EIO;
-}
-
-static int pid_error(const struct build *b, int rc, struct ckpt_err **err)
-{
-	if (rc == -EEXIST)
-		return ckpt_fail(
-			err, EEXIST, CKPT_E_PID_TAKEN,
-			"pid %d is in use, if only as the id of a session or process group",
-			b->vpid);
-	if (rc == -EPERM) {
-		ckpt_fail(err, EPERM, CKPT_E_PRIVILEGE, "choose the pid of a new process");
-		ckpt_hint(err, "run as root, or with CAP_CHECKPOINT_RESTORE");
-		return -EPERM;
-	}
-	return ckpt_fail_errno(err, rc, CKPT_E_RESTORE, "make process %d", b->vpid);
-}
-
-static int make_child(struct build *b, const struct child_args *c, int report[2],
-		      struct ckpt_err **err)
-{
-	/* In a namespace of its own the child cannot say which pid it has here: it stays our child
-	 * until we end. */
-	bool between = b->opts->detach && !b->ns_init;
-	pid_t pid = between ? clone_detached(b->vpid, c) : clone_with_pid(b->vpid, c);
-
-	struct {
-		int error;
-		pid_t pid;
-	} word = { EIO, 0 };
-
-	ssize_t n;
-
-	if (pid < 0)
-		return pid_error(b, pid, err);
-	close_reset(&report[1]); /* so that the child's end is the end of the file */
-	do
-		n = read(report[0], &word, sizeof(word));
-	while (n < 0 && errno == EINTR);
-	if (n != sizeof(word))
-		return ckpt_fail(err, EIO, CKPT_E_DIED, "process %d died at its birth", b->vpid);
-	b->pid = pid ? pid : word.pid;
-	b->thread[0].tid = b->pid;
-	b->made = true;
-	if (word.error)
-		return ckpt_fail_errno(err, word.error, CKPT_E_RESTORE, "prepare process %d",
-				       b->vpid);
-	return 0;
-}
-
-static int seize_child(struct build *b, int go_fd, struct ckpt_err **err)
-{
-	int status, rc = trace_seize(b->pid, TRACE_BUILD);
-
-	if (rc < 0)
-		return ckpt_fail_errno(err, rc, CKPT_E_PRIVILEGE, "seize process %d", b->vpid);
-	if (write(go_fd, "g", 1) != 1)
-		return ckpt_fail_errno(err, errno, CKPT_E_SYS, "start process %d", b->vpid);
-	rc = trace_wait(b->pid, TRACE_STOP_DEADLINE_MS, &status);
-	if (rc < 0 || !WIFSTOPPED(status) || WSTOPSIG(status) != SIGTRAP)
-		return ckpt_fail(err, EIO, CKPT_E_DIED, "process %d did not reach the stub",
-				 b->vpid);
-	return 0;
-}
-
-int build_clone(struct build *b, struct ckpt_err **err)
-{
-	int go[2] = { -1, -1 }, report[2] = { -1, -1 }, rc;
-	struct child_args c = { .arena_fd = b->arena.fd, .arena = b->arena.there };
-
-	rc = js_bool(b->task, "session_leader", &c.session_leader, err);
-	if (rc == 0)
-		rc = js_bool(b->task, "group_leader", &c.group_leader, err);
-	if (rc < 0)
-		return rc;
-	if (pipe2(go, O_CLOEXEC) < 0 || pipe2(report, O_CLOEXEC) < 0)
-		rc = ckpt_fail_errno(err, errno, CKPT_E_SYS, "make a pipe");
-	c.go_fd = go[0];
-	c.report_fd = report[1];
-	c.others_fd[0] = go[1];
-	c.others_fd[1] = report[0];
-	if (rc == 0)
-		rc = make_child(b, &c, report, err);
-	if (rc == 0)
-		rc = seize_child(b, go[1], err);
-	for (int i = 0; i < 2; i++) {
-		close_reset(&go[i]);
-		close_reset(&report[i]);
-	}
-	return rc;
-}
-
-void build_kill(struct build *b)
-{
-	int status;
-
-	if (b->made) {
-		kill(b->pid, SIGKILL);
-		/* Threads are traced: each is waited for, the leader last. */
-		for (size_t i = b->n_threads; i-- > 1;)
-			if (b->thread[i].tid)
-				while (waitpid(b->thread[i].tid, &status, __WALL) > 0 &&
-				       WIFSTOPPED(status))
-					;
-		while (waitpid(b->pid, &status, __WALL) > 0 && WIFSTOPPED(status))
-			;
-		b->made = false;
-	}
-	if (b->ns_init) {
-		kill(b->ns_init, SIGKILL);
-		while (waitpid(b->ns_init, &status, 0) < 0 && errno == EINTR)
-			;
-		b->ns_init = 0;
-	}
 }
 
 /* ---- descriptors, working directory ---- */
@@ -309,52 +57,109 @@ static int close_others(struct build *b, const json_t *rows, struct ckpt_err **e
 		if (rc < 0)
 			return rc;
 		if (fd > next)
-			arena_op(&b->arena, "close the restorer's descriptors", SYS_close_range,
+			arena_op(&b->r->arena, "close the restorer's descriptors", SYS_close_range,
 				 next, fd - 1, 0, 0, 0, 0);
 		next = fd + 1;
 	}
-	arena_op(&b->arena, "close the restorer's descriptors", SYS_close_range, next, ~0U, 0, 0, 0,
-		 0);
+	arena_op(&b->r->arena, "close the restorer's descriptors", SYS_close_range, next, ~0U, 0, 0,
+		 0, 0);
 	return 0;
 }
 
-/* An object that was opened after the child was made: the child takes it from our table. */
-static int place_late(struct build *b, int ours, uint32_t fd, bool cloexec, struct ckpt_err **err)
+int build_take_fd(struct build *b, int ours, int *ret, struct ckpt_err **err)
 {
-	struct arena *a = &b->arena;
+	struct arena *a = &b->r->arena;
 	const struct remote_op *op;
 	int rc = arena_run(a, b->pid, err);
-	uint64_t got;
 
 	if (rc < 0)
 		return rc;
 	op = arena_op(a, "take a descriptor from the restorer", SYS_pidfd_getfd,
-		      (uint64_t)b->self_fd, (uint64_t)ours, 0, 0, 0, 0);
+		      (uint64_t)b->r->self_fd, (uint64_t)ours, 0, 0, 0, 0);
 	rc = arena_run(a, b->pid, err);
-	got = (uint64_t)op->ret;
+	*ret = (int)op->ret;
+	return rc;
+}
+
+/* An object that was opened after the process was made: it is taken from our table. */
+static int place_late(struct build *b, int ours, uint32_t fd, bool cloexec, struct ckpt_err **err)
+{
+	struct arena *a = &b->r->arena;
+	int got = -1, rc = build_take_fd(b, ours, &got, err);
+
 	if (rc < 0)
 		return rc;
-	if (got == fd) { /* close-on-exec now */
+	if (got == (int)fd) { /* close-on-exec now */
 		arena_op(a, "keep a descriptor across exec(2)", SYS_fcntl, fd, F_SETFD,
 			 cloexec ? FD_CLOEXEC : 0, 0, 0, 0);
 		return 0;
 	}
-	arena_op(a, "put a descriptor in its place", SYS_dup3, got, fd, cloexec ? O_CLOEXEC : 0, 0,
-		 0, 0);
-	arena_op(a, "close a descriptor", SYS_close, got, 0, 0, 0, 0, 0);
+	arena_op(a, "put a descriptor in its place", SYS_dup3, (uint64_t)got, fd,
+		 cloexec ? O_CLOEXEC : 0, 0, 0, 0);
+	arena_op(a, "close a descriptor", SYS_close, (uint64_t)got, 0, 0, 0, 0, 0);
 	return 0;
+}
+
+/* Paths are as we see them; the process has our root directory until it changes it here. */
+static int queue_path(struct build *b, const json_t *o, uint64_t *ret, struct ckpt_err **err)
+{
+	_cleanup_free_ char *path = NULL;
+	int rc = js_bytes(o, "path", &path, err);
+
+	if (rc == 0)
+		rc = build_room(b, b->pid, 4, strlen(path) + 16, err);
+	if (rc == 0)
+		*ret = arena_data(&b->r->arena, path, strlen(path) + 1);
+	return rc;
+}
+
+/* Where it is in the world of files. Before its descriptors: one is needed for a moment. */
+int build_fs(struct build *b, struct ckpt_err **err)
+{
+	const json_t *root = json_object_get(b->task, "root"),
+		     *cwd = json_object_get(b->task, "cwd");
+	struct arena *a = &b->r->arena;
+	_cleanup_free_ char *root_path = NULL;
+	const struct remote_op *op;
+	uint32_t umask_bits = 0;
+	uint64_t at = 0, fd;
+	int rc = js_bytes(root, "path", &root_path, err);
+
+	if (rc == 0)
+		rc = js_u32(b->task, "umask", &umask_bits, err);
+	if (rc == 0)
+		rc = queue_path(b, cwd, &at, err);
+	if (rc < 0)
+		return rc;
+	arena_op(a, "set the umask", SYS_umask, umask_bits, 0, 0, 0, 0, 0);
+	if (!strcmp(root_path, "/")) {
+		arena_op(a, "go to the working directory", SYS_chdir, at, 0, 0, 0, 0, 0);
+		return 0;
+	}
+	op = arena_op(a, "open the working directory", SYS_open, at,
+		      O_PATH | O_DIRECTORY | O_CLOEXEC, 0, 0, 0, 0);
+	rc = arena_run(a, b->pid, err);
+	fd = (uint64_t)op->ret;
+	if (rc == 0)
+		rc = queue_path(b, root, &at, err);
+	if (rc == 0)
+		rc = build_room(b, b->pid, 4, 16, err);
+	if (rc < 0)
+		return rc;
+	arena_op(a, "go to the root directory", SYS_chdir, at, 0, 0, 0, 0, 0);
+	arena_op(a, "change the root directory", SYS_chroot, arena_data(a, ".", 2), 0, 0, 0, 0, 0);
+	arena_op(a, "go to the working directory", SYS_fchdir, fd, 0, 0, 0, 0, 0);
+	arena_op(a, "close a descriptor", SYS_close, fd, 0, 0, 0, 0, 0);
+	return arena_run(a, b->pid, err);
 }
 
 int build_files(struct build *b, struct ckpt_err **err)
 {
-	struct arena *a = &b->arena;
-	uint32_t umask_bits = 0;
+	struct arena *a = &b->r->arena;
 	int64_t last = -1;
 	json_t *rows;
 	int rc = js_arr(b->task, "files", &rows, err);
 
-	if (rc == 0)
-		rc = js_u32(b->task, "umask", &umask_bits, err);
 	for (size_t i = 0; rc == 0 && i < json_array_size(rows); i++) {
 		const json_t *row = json_array_get(rows, i);
 		bool cloexec = json_is_true(json_object_get(row, "cloexec"));
@@ -363,7 +168,7 @@ int build_files(struct build *b, struct ckpt_err **err)
 		rc = js_u32(row, "fd", &fd, err);
 		if (rc == 0)
 			rc = js_u32(row, "object", &object, err);
-		if (rc == 0 && ((int64_t)fd <= last || object >= b->kr.n_fd || !object))
+		if (rc == 0 && ((int64_t)fd <= last || object >= b->r->kr.n_fd || !object))
 			rc = ckpt_fail(err, EINVAL, CKPT_E_IMAGE, "descriptor %u is out of order",
 				       fd);
 		if (rc == 0)
@@ -371,24 +176,15 @@ int build_files(struct build *b, struct ckpt_err **err)
 		if (rc < 0)
 			return rc;
 		last = fd;
-		if (objects_is_late(&b->kr, object))
-			rc = place_late(b, b->kr.fd[object], fd, cloexec, err);
+		if (objects_is_late(&b->r->kr, object))
+			rc = place_late(b, b->r->kr.fd[object], fd, cloexec, err);
 		else
 			arena_op(a, "put a descriptor in its place", SYS_dup3,
-				 (uint64_t)b->kr.fd[object], fd, cloexec ? O_CLOEXEC : 0, 0, 0, 0);
+				 (uint64_t)b->r->kr.fd[object], fd, cloexec ? O_CLOEXEC : 0, 0, 0,
+				 0);
 	}
-	if (rc == 0)
-		rc = build_room(b, b->pid, 5, 16, err);
 	if (rc < 0)
 		return rc;
-	if (b->root_fd >= 0) {
-		arena_op(a, "go to the root directory", SYS_fchdir, (uint64_t)b->root_fd, 0, 0, 0,
-			 0, 0);
-		arena_op(a, "change the root directory", SYS_chroot, arena_data(a, ".", 2), 0, 0, 0,
-			 0, 0);
-	}
-	arena_op(a, "go to the working directory", SYS_fchdir, (uint64_t)b->cwd_fd, 0, 0, 0, 0, 0);
-	arena_op(a, "set the umask", SYS_umask, umask_bits, 0, 0, 0, 0, 0);
 	rc = close_others(b, rows, err);
 	return rc < 0 ? rc : arena_run(a, b->pid, err);
 }
@@ -424,9 +220,9 @@ static int queue_sigactions(struct build *b, struct ckpt_err **err)
 	for (uint64_t sig = 1; sig <= 64; sig++)
 		/* SIGTRAP is ours until the stub has trapped for the last time (build_finish). */
 		if (sig != SIGKILL && sig != SIGSTOP && sig != SIGTRAP)
-			arena_op(&b->arena, "set a signal's action", SYS_rt_sigaction, sig,
-				 arena_data(&b->arena, &sa[sig], sizeof(sa[sig])), 0, KERNEL_SIGSET,
-				 0, 0);
+			arena_op(&b->r->arena, "set a signal's action", SYS_rt_sigaction, sig,
+				 arena_data(&b->r->arena, &sa[sig], sizeof(sa[sig])), 0,
+				 KERNEL_SIGSET, 0, 0);
 	b->sigtrap = sa[SIGTRAP];
 	return 0;
 }
@@ -461,12 +257,12 @@ static int queue_locks(struct build *b, struct ckpt_err **err)
 		fl.l_start = (off_t)start;
 		fl.l_len = end >= INT64_MAX ? 0 : (off_t)(end - start + 1);
 		if (!strcmp(class, "flock"))
-			arena_op(&b->arena, "take a file lock (flock)", SYS_flock, fd,
+			arena_op(&b->r->arena, "take a file lock (flock)", SYS_flock, fd,
 				 (write_lock ? LOCK_EX : LOCK_SH) | LOCK_NB, 0, 0, 0, 0);
 		else
-			arena_op(&b->arena, "take a file lock (fcntl)", SYS_fcntl, fd,
+			arena_op(&b->r->arena, "take a file lock (fcntl)", SYS_fcntl, fd,
 				 !strcmp(class, "ofd") ? F_OFD_SETLK : F_SETLK,
-				 arena_data(&b->arena, &fl, sizeof(fl)), 0, 0, 0);
+				 arena_data(&b->r->arena, &fl, sizeof(fl)), 0, 0, 0);
 	}
 	return 0;
 }
@@ -525,9 +321,9 @@ static int queue_mm_modes(struct build *b, struct ckpt_err **err)
 		{ 1u << 5, 1u << 6 }, /* PRIVATE_EXPEDITED_SYNC_CORE */
 		{ 1u << 7, 1u << 8 }, /* PRIVATE_EXPEDITED_RSEQ */
 	};
-	struct arena *a = &b->arena;
+	struct arena *a = &b->r->arena;
 	json_t *mm = json_object_get(b->task, "mm");
-	bool thp = false, merge = false, lock = false, onfault = false, reaper = false;
+	bool thp = false, merge = false, lock = false, onfault = false;
 	uint32_t state = 0, mdwe = 0;
 	int rc = js_bool(mm, "thp_disable", &thp, err);
 
@@ -541,8 +337,6 @@ static int queue_mm_modes(struct build *b, struct ckpt_err **err)
 		rc = js_u32(mm, "membarrier", &state, err);
 	if (rc == 0)
 		rc = js_u32(mm, "mdwe", &mdwe, err);
-	if (rc == 0)
-		rc = js_bool(b->task, "child_subreaper", &reaper, err);
 	if (rc == 0)
 		rc = build_room(b, b->pid, 16, 0, err);
 	if (rc < 0)
@@ -561,9 +355,6 @@ static int queue_mm_modes(struct build *b, struct ckpt_err **err)
 	if (lock)
 		arena_op(a, "lock future memory", SYS_mlockall,
 			 MCL_FUTURE | (onfault ? MCL_ONFAULT : 0), 0, 0, 0, 0, 0);
-	if (reaper)
-		arena_op(a, "become a child subreaper", SYS_prctl, PR_SET_CHILD_SUBREAPER, 1, 0, 0,
-			 0, 0);
 	return 0;
 }
 
@@ -572,21 +363,112 @@ int build_process(struct build *b, struct ckpt_err **err)
 {
 	int32_t adj = 0;
 	uint32_t filter = 0;
+	bool mm = b->mm_owner == b;
 	int rc = js_i32(b->task, "oom_score_adj", &adj, err);
 
-	if (rc == 0)
+	if (rc == 0 && mm)
 		rc = js_u32(json_object_get(b->task, "mm"), "coredump_filter", &filter, err);
 	if (rc == 0)
 		rc = set_limits(b, err);
 	if (rc == 0)
 		rc = write_proc(b, "oom_score_adj", "%d", adj, err);
-	if (rc == 0)
+	if (rc == 0 && mm)
 		rc = write_proc(b, "coredump_filter", "%#x", (int)filter, err);
-	if (rc == 0)
+	if (rc == 0 && b->sighand_owner == b)
 		rc = queue_sigactions(b, err);
-	if (rc == 0)
+	if (rc == 0 && b->files_owner == b)
 		rc = queue_locks(b, err);
-	if (rc == 0)
+	if (rc == 0 && mm)
 		rc = queue_mm_modes(b, err);
-	return rc < 0 ? rc : arena_run(&b->arena, b->pid, err);
+	if (rc == 0 && mm)
+		rc = build_seal_memory(b, err);
+	return rc < 0 ? rc : arena_run(&b->r->arena, b->pid, err);
+}
+
+/* ---- the end ---- */
+
+/* SIGTRAP's action, the arena, and the stop from which the kernel restarts an interrupted call. */
+static int last_calls(struct build *b, struct ckpt_err **err)
+{
+	struct build_thread *t = &b->thread[0];
+	struct arena *a = &b->r->arena;
+	uint64_t gadget = a->there + remote_stub_gadget();
+	uint64_t sa = arena_data(a, &b->sigtrap, sizeof(b->sigtrap));
+	const uint64_t action[6] = { SIGTRAP, sa, 0, KERNEL_SIGSET };
+	const uint64_t unmap[6] = { a->there, ARENA_BYTES };
+	bool mm = b->mm_owner == b;
+	uint32_t dumpable = 0;
+	long ret = 0;
+	int rc = mm ? js_u32(json_object_get(b->task, "mm"), "dumpable", &dumpable, err) : 0;
+	const uint64_t dump[6] = { PR_SET_DUMPABLE, dumpable & 1 };
+
+	if (rc == 0 && b->sighand_owner == b)
+		rc = remote_call(t->tid, gadget, SYS_rt_sigaction, action, &ret, NULL);
+	if (rc == 0 && ret == 0 && mm && dumpable < 2)
+		rc = remote_call(t->tid, gadget, SYS_prctl, dump, &ret, NULL);
+	if (rc == 0 && ret == 0 && mm)
+		rc = remote_call(t->tid, gadget, SYS_munmap, unmap, &ret, NULL);
+	if (rc == 0)
+		rc = (int)ret;
+	if (rc == 0)
+		rc = remote_settle(t->tid, &t->core->gpr);
+	a->data_used = 0;
+	if (rc < 0)
+		return ckpt_fail_errno(err, rc, CKPT_E_DIED, "finish process %d", b->vpid);
+	return 0;
+}
+
+/*
+ * A stopped process is stopped again, as a whole, before its parent is finished: so that what the
+ * parent is told of it is gone when the parent's own signals are put in place. Nothing else may be
+ * delivered on the way.
+ */
+static int stop_again(struct build *b, struct ckpt_err **err)
+{
+	int rc = 0, group_stop;
+
+	for (size_t i = 0; rc == 0 && i < b->n_threads; i++)
+		rc = trace_set_sigmask(b->thread[i].tid, ~0ULL);
+	if (rc == 0)
+		rc = kill(b->pid, SIGSTOP) < 0 ? -errno : 0;
+	for (size_t i = 0; rc == 0 && i < b->n_threads; i++)
+		rc = trace_resume(b->thread[i].tid, PTRACE_CONT, 0);
+	for (size_t i = 0; rc == 0 && i < b->n_threads; i++)
+		rc = trace_wait_stop(b->thread[i].tid, TRACE_STOP_DEADLINE_MS, &group_stop);
+	if (rc < 0)
+		return ckpt_fail_errno(err, rc, CKPT_E_DIED, "stop process %d again", b->vpid);
+	if (b->parent)
+		b->parent->n_told++;
+	return 0;
+}
+
+static int set_final_state(const struct build_thread *t, struct ckpt_err **err)
+{
+	uint64_t mask = 0;
+	int rc = js_u64(t->json, "sigmask", &mask, err);
+
+	if (rc < 0)
+		return rc;
+	rc = trace_set_xstate(t->tid, t->core->xstate, t->core->xstate_len);
+	if (rc == 0)
+		rc = trace_set_regs(t->tid, &t->core->gpr);
+	if (rc == 0)
+		rc = trace_set_sigmask(t->tid, mask);
+	if (rc < 0)
+		return ckpt_fail_errno(err, rc, CKPT_E_RESTORE, "set the registers of thread %d",
+				       t->vtid);
+	return 0;
+}
+
+int build_finish(struct build *b, struct ckpt_err **err)
+{
+	bool stopped =
+		json_integer_value(json_object_get(json_object_get(b->task, "info"), "stopped"));
+	int rc = last_calls(b, err);
+
+	if (rc == 0 && stopped)
+		rc = stop_again(b, err);
+	for (size_t i = 0; rc == 0 && i < b->n_threads; i++)
+		rc = set_final_state(&b->thread[i], err);
+	return rc;
 }

@@ -13,6 +13,8 @@
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
+#include <sys/wait.h>
+#include <time.h>
 
 static int find_tids(struct build *b, struct ckpt_err **err)
 {
@@ -20,12 +22,12 @@ static int find_tids(struct build *b, struct ckpt_err **err)
 	struct snapshot *s = NULL;
 	int rc;
 
-	if (!b->ns_init) { /* one numbering */
+	if (!b->r->ns_init) { /* one numbering */
 		for (size_t i = 0; i < b->n_threads; i++)
 			b->thread[i].tid = b->thread[i].vtid;
 		return 0;
 	}
-	rc = snapshot_take(b->loader, &b->pid, 1, SNAPSHOT_TASKS, &s, &why);
+	rc = snapshot_take(b->r->loader, &b->pid, 1, SNAPSHOT_TASKS, &s, &why);
 	if (rc < 0)
 		return ckpt_fail_loader(err, rc, &why);
 	for (size_t i = 0; i < s->n_tasks; i++)
@@ -47,10 +49,10 @@ static int queue_clone(struct build *b, pid_t vtid, struct ckpt_err **err)
 
 	if (rc < 0)
 		return rc;
-	ca.set_tid = arena_data(&b->arena, &vtid, sizeof(vtid));
+	ca.set_tid = arena_data(&b->r->arena, &vtid, sizeof(vtid));
 	/* A new thread begins traced and stopped: it never runs the rest of the leader's array. */
-	arena_op(&b->arena, "make a thread", SYS_clone3, arena_data(&b->arena, &ca, sizeof(ca)),
-		 sizeof(ca), 0, 0, 0, 0);
+	arena_op(&b->r->arena, "make a thread", SYS_clone3,
+		 arena_data(&b->r->arena, &ca, sizeof(ca)), sizeof(ca), 0, 0, 0, 0);
 	return 0;
 }
 
@@ -61,7 +63,7 @@ int build_threads(struct build *b, struct ckpt_err **err)
 	for (size_t i = 1; rc == 0 && i < b->n_threads; i++)
 		rc = queue_clone(b, b->thread[i].vtid, err);
 	if (rc == 0)
-		rc = arena_run(&b->arena, b->pid, err);
+		rc = arena_run(&b->r->arena, b->pid, err);
 	if (rc == 0)
 		rc = find_tids(b, err);
 	for (size_t i = 1; rc == 0 && i < b->n_threads; i++) {
@@ -87,16 +89,51 @@ static int queue_pending(struct build *b, struct build_thread *t, const json_t *
 			rc = build_room(b, t->tid, 1, sizeof(si), err);
 		if (rc < 0)
 			return rc;
-		at = arena_data(&b->arena, &si, sizeof(si));
+		at = arena_data(&b->r->arena, &si, sizeof(si));
 		if (shared)
-			arena_op(&b->arena, "queue a pending signal", SYS_rt_sigqueueinfo,
+			arena_op(&b->r->arena, "queue a pending signal", SYS_rt_sigqueueinfo,
 				 (uint64_t)b->vpid, (uint64_t)si.si_signo, at, 0, 0, 0);
 		else
-			arena_op(&b->arena, "queue a pending signal", SYS_rt_tgsigqueueinfo,
+			arena_op(&b->r->arena, "queue a pending signal", SYS_rt_tgsigqueueinfo,
 				 (uint64_t)b->vpid, (uint64_t)t->vtid, (uint64_t)si.si_signo, at, 0,
 				 0);
 	}
 	return 0;
+}
+
+/*
+ * While the tree was built, children ended and stopped: what the process was told of it is not its
+ * own. It knew of a stop whose status it had asked for.
+ */
+static int forget_told(struct build *b, const struct build_thread *t, struct ckpt_err **err)
+{
+	struct arena *a = &b->r->arena;
+	const struct timespec now = { 0, 0 };
+	const uint64_t all = ~0ULL;
+	int rc = 0;
+
+	for (size_t i = 0; rc == 0 && i < b->r->n_procs; i++) {
+		const struct build *c = &b->r->proc[i];
+		const json_t *info = json_object_get(c->task, "info");
+
+		if (c->parent != b || !json_integer_value(json_object_get(info, "stopped")) ||
+		    !json_is_true(json_object_get(info, "stop_told")))
+			continue;
+		rc = build_room(b, t->tid, 1, 0, err);
+		if (rc == 0)
+			arena_op(a, "ask for the status of a stopped child", SYS_wait4,
+				 (uint64_t)c->vpid, 0, WUNTRACED | WNOHANG, 0, 0, 0);
+	}
+	/* One signal per child at the most, however it may be queued. */
+	for (unsigned int i = 0; rc == 0 && i < b->n_told; i++) {
+		rc = build_room(b, t->tid, 1, 64, err);
+		if (rc == 0)
+			arena_op(a, "take a signal of a child", SYS_rt_sigtimedwait,
+				 arena_data(a, &all, sizeof(all)), 0,
+				 arena_data(a, &now, sizeof(now)), 8, 0, 0)
+				->flags = REMOTE_MAY_FAIL;
+	}
+	return rc;
 }
 
 static int set_sched(const struct build_thread *t, struct ckpt_err **err)
@@ -203,7 +240,7 @@ static int parse_thread(const json_t *o, struct thread_in *in, struct ckpt_err *
 
 static void queue_thread(struct build *b, const struct thread_in *in)
 {
-	struct arena *a = &b->arena;
+	struct arena *a = &b->r->arena;
 	stack_t ss = { .ss_sp = (void *)(uintptr_t)in->sas_sp,
 		       .ss_size = in->sas_size,
 		       .ss_flags = in->sas_size ? (int)(in->sas_flags & 0x80000000u) : SS_DISABLE };
@@ -230,7 +267,7 @@ static void queue_thread(struct build *b, const struct thread_in *in)
 int build_thread_attributes(struct build *b, struct build_thread *t, struct ckpt_err **err)
 {
 	struct thread_in in = { 0 };
-	struct arena *a = &b->arena;
+	struct arena *a = &b->r->arena;
 	int rc = parse_thread(t->json, &in, err);
 
 	if (rc == 0 && strlen(in.comm) > 15)
@@ -238,6 +275,8 @@ int build_thread_attributes(struct build *b, struct build_thread *t, struct ckpt
 			       t->vtid);
 	if (rc == 0 && !build_inherits(b, t, "sched"))
 		rc = set_sched(t, err);
+	if (rc == 0 && t == b->thread)
+		rc = forget_told(b, t, err);
 	if (rc == 0)
 		rc = build_room(b, t->tid, 16, 256, err);
 	if (rc == 0) {

@@ -50,8 +50,8 @@ static int queue_itimer(struct build *b, const char *name, int which, struct ckp
 	it.it_value.tv_usec = (suseconds_t)(value % NS_PER_S / 1000);
 	if (value && !it.it_value.tv_sec && !it.it_value.tv_usec)
 		it.it_value.tv_usec = 1; /* 0 would disarm it */
-	arena_op(&b->arena, "set an interval timer", SYS_setitimer, (uint64_t)which,
-		 arena_data(&b->arena, &it, sizeof(it)), 0, 0, 0, 0);
+	arena_op(&b->r->arena, "set an interval timer", SYS_setitimer, (uint64_t)which,
+		 arena_data(&b->r->arena, &it, sizeof(it)), 0, 0, 0, 0);
 	return 0;
 }
 
@@ -100,9 +100,9 @@ static void queue_timer(struct build *b, const struct timer_in *t)
 	memcpy(&ev.sigev_value, &t->sigval, sizeof(t->sigval));
 	if (t->notify & SIGEV_THREAD_ID)
 		memcpy(&ev._sigev_un, &t->notify_tid, sizeof(t->notify_tid));
-	ev_at = arena_data(&b->arena, &ev, sizeof(ev));
-	id_at = arena_data(&b->arena, &t->id, sizeof(t->id));
-	arena_op(&b->arena, "make a POSIX timer", SYS_timer_create, (uint64_t)(int64_t)t->clock,
+	ev_at = arena_data(&b->r->arena, &ev, sizeof(ev));
+	id_at = arena_data(&b->r->arena, &t->id, sizeof(t->id));
+	arena_op(&b->r->arena, "make a POSIX timer", SYS_timer_create, (uint64_t)(int64_t)t->clock,
 		 ev_at, id_at, 0, 0, 0);
 	if (t->queued) {
 		/* Its signal is pending. It expires again, as long ago as it did: the kernel queues
@@ -111,10 +111,10 @@ static void queue_timer(struct build *b, const struct timer_in *t)
 		its.it_value = to_timespec(now.tv_sec * NS_PER_S + now.tv_nsec - (int64_t)t->late);
 		flags = TIMER_ABSTIME;
 	}
-	its_at = arena_data(&b->arena, &its, sizeof(its));
+	its_at = arena_data(&b->r->arena, &its, sizeof(its));
 	if (t->armed)
-		arena_op(&b->arena, "arm a POSIX timer", SYS_timer_settime, (uint64_t)t->id, flags,
-			 its_at, 0, 0, 0);
+		arena_op(&b->r->arena, "arm a POSIX timer", SYS_timer_settime, (uint64_t)t->id,
+			 flags, its_at, 0, 0, 0);
 }
 
 static int queue_posix_timers(struct build *b, struct ckpt_err **err)
@@ -124,7 +124,7 @@ static int queue_posix_timers(struct build *b, struct ckpt_err **err)
 
 	if (rc < 0 || json_array_size(rows) == 0)
 		return rc;
-	arena_op(&b->arena, "let timers have their old ids (PR_TIMER_CREATE_RESTORE_IDS)",
+	arena_op(&b->r->arena, "let timers have their old ids (PR_TIMER_CREATE_RESTORE_IDS)",
 		 SYS_prctl, TIMER_RESTORE_IDS, 1, 0, 0, 0, 0);
 	for (size_t i = 0; rc == 0 && i < json_array_size(rows); i++) {
 		struct timer_in t = { 0 };
@@ -138,8 +138,8 @@ static int queue_posix_timers(struct build *b, struct ckpt_err **err)
 	if (rc == 0)
 		rc = build_room(b, b->pid, 1, 0, err);
 	if (rc == 0)
-		arena_op(&b->arena, "let timers have new ids again", SYS_prctl, TIMER_RESTORE_IDS,
-			 0, 0, 0, 0, 0);
+		arena_op(&b->r->arena, "let timers have new ids again", SYS_prctl,
+			 TIMER_RESTORE_IDS, 0, 0, 0, 0, 0);
 	return rc;
 }
 
@@ -167,7 +167,7 @@ int build_timers(struct build *b, struct ckpt_err **err)
 		rc = queue_itimer(b, "itimer_virtual", ITIMER_VIRTUAL, err);
 	if (rc == 0)
 		rc = queue_itimer(b, "itimer_prof", ITIMER_PROF, err);
-	return rc < 0 ? rc : arena_run(&b->arena, b->pid, err);
+	return rc < 0 ? rc : arena_run(&b->r->arena, b->pid, err);
 }
 
 /* ---- waits ---- */
@@ -205,19 +205,19 @@ static int parse_wait(const struct build_thread *t, struct wait_in *w, struct ck
 /* What was left of a wait when the process was frozen. */
 static int64_t time_left(const struct build *b, const struct wait_in *w)
 {
-	int64_t then = b->monotonic_ns, left;
+	int64_t then = b->r->monotonic_ns, left;
 	struct timespec tai, real;
 
 	if (w->clock == CLOCK_REALTIME)
-		then = b->realtime_ns;
+		then = b->r->realtime_ns;
 	if (w->clock == CLOCK_BOOTTIME)
-		then = b->boottime_ns;
+		then = b->r->boottime_ns;
 	if (w->clock == CLOCK_TAI) {
 		/* Whole seconds ahead of real time; they change every few years. */
 		clock_gettime(CLOCK_TAI, &tai);
 		clock_gettime(CLOCK_REALTIME, &real);
 		left = (tai.tv_sec - real.tv_sec) * NS_PER_S + tai.tv_nsec - real.tv_nsec;
-		then = b->realtime_ns + (left + NS_PER_S / 2) / NS_PER_S * NS_PER_S;
+		then = b->r->realtime_ns + (left + NS_PER_S / 2) / NS_PER_S * NS_PER_S;
 	}
 	left = (int64_t)w->expires - then;
 
@@ -237,7 +237,7 @@ static bool wait_call(struct build *b, const struct build_thread *t, const struc
 		r->rax = SYS_clock_nanosleep;
 		r->rdi = (uint64_t)(int64_t)w->clock;
 		r->rsi = 0;
-		r->rdx = arena_data(&b->arena, &ts, sizeof(ts));
+		r->rdx = arena_data(&b->r->arena, &ts, sizeof(ts));
 		r->r10 = w->rmtp;
 		return true;
 	case REC_RESTART_POLL:
@@ -259,7 +259,7 @@ static bool wait_call(struct build *b, const struct build_thread *t, const struc
 		r->rdi = w->uaddr;
 		r->rsi = FUTEX_WAIT_BITSET | (op & (FUTEX_PRIVATE_FLAG | FUTEX_CLOCK_REALTIME));
 		r->rdx = w->val;
-		r->r10 = w->expires ? arena_data(&b->arena, &ts, sizeof(ts)) : 0;
+		r->r10 = w->expires ? arena_data(&b->r->arena, &ts, sizeof(ts)) : 0;
 		r->r8 = 0;
 		r->r9 = w->bitset;
 		return true;
@@ -297,7 +297,7 @@ int build_enter_wait(struct build *b, struct build_thread *t, struct ckpt_err **
 {
 	struct user_regs_struct regs, after;
 	struct wait_in w = { 0 };
-	uint64_t gadget = b->arena.there + remote_stub_gadget();
+	uint64_t gadget = b->r->arena.there + remote_stub_gadget();
 	int rc;
 
 	if ((int64_t)t->core->gpr.rax != -516 /* ERESTART_RESTARTBLOCK */)

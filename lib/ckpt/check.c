@@ -221,11 +221,12 @@ static void ask_iterators(struct ckpt_session *s, int arg, struct answer *a)
 {
 	struct ckpt_err *err = NULL;
 	struct snapshot *snap = NULL;
+	struct tree t = { 0 };
 	struct loader *l = NULL;
 	pid_t me = getpid();
 
 	(void)arg;
-	if (session_loader(s, &l, &err) < 0 || look_snapshot(l, me, &snap, &err) < 0)
+	if (session_loader(s, &l, &err) < 0 || look_snapshot(l, me, true, &t, &snap, &err) < 0)
 		no(a, "cannot be used", ckpt_err_text(err), ckpt_err_hint(err));
 	else if (!snapshot_task(snap, me))
 		no(a, "loaded", "they do not see this process", "");
@@ -238,6 +239,7 @@ static void ask_iterators(struct ckpt_session *s, int arg, struct answer *a)
 	else
 		yes(a, "loaded anew (ebpf-ckpt load makes the start faster)");
 	snapshot_free(snap);
+	tree_done(&t);
 	ckpt_err_free(err);
 }
 
@@ -482,63 +484,69 @@ static bool any_no(const struct ckpt_findings *f, const char *prefix)
 	return false;
 }
 
-static int sum_up(const struct snapshot *s, pid_t pid, struct ckpt_findings *f,
+static int sum_up(const struct snapshot *s, const struct tree *t, struct ckpt_findings *f,
 		  struct ckpt_err **err)
 {
 	uint64_t bytes = 0;
-	size_t first, n;
 	char what[96];
 	int rc = 0;
 
-	snapshot_tasks_of(s, pid, &first, &n);
-	snprintf(what, sizeof(what), "%zu, with all their registers and signals", n);
+	snprintf(what, sizeof(what), "%zu, with all their registers and signals", s->n_tasks);
 	if (!any_no(f, "thread "))
 		rc = findings_add(f, CKPT_YES, "threads", what, "", "", err);
-	snapshot_vmas_of(s, pid, &first, &n);
-	for (size_t i = first; i < first + n; i++)
+	for (size_t i = 0; i < s->n_vmas; i++)
 		bytes += s->vmas[i].rec->end - s->vmas[i].rec->start;
-	snprintf(what, sizeof(what), "%zu areas, %" PRIu64 " MiB of addresses", n, bytes >> 20);
+	snprintf(what, sizeof(what), "%zu areas, %" PRIu64 " MiB of addresses", s->n_vmas,
+		 bytes >> 20);
 	if (rc == 0 && !any_no(f, "memory "))
 		rc = findings_add(f, CKPT_YES, "memory", what, "", "", err);
+	snprintf(what, sizeof(what), "%zu, with their sessions and process groups", t->n);
+	if (rc == 0 && t->n > 1 && !any_no(f, "process"))
+		rc = findings_add(f, CKPT_YES, "processes", what, "", "", err);
 	return rc;
 }
 
-static int check_snapshot(struct loader *l, const struct snapshot *s, pid_t pid,
-			  struct ckpt_findings *f, struct ckpt_err **err)
+static int check_snapshot(struct loader *l, const struct snapshot *s, const struct tree *t,
+			  pid_t pid, struct ckpt_findings *f, struct ckpt_err **err)
 {
+	_cleanup_free_ pid_t *pids = NULL;
 	struct objects os = { 0 };
 	struct kind_dump d = { .loader = l,
 			       .snap = s,
 			       .os = &os,
 			       .deleted_limit_bytes = DELETED_LIMIT_DEFAULT,
 			       .root = pid };
-	int rc = look_process(l, s, pid, err);
+	size_t n;
+	int rc = look_tree(l, s, t, pid, err);
 
+	pids = tree_pids(t, false, &n);
 	if (rc == 0)
-		rc = kind_pids_open(&d, &pid, 1, err);
+		rc = pids ? kind_pids_open(&d, pids, n, err) : ckpt_fail_nomem(err);
 	if (rc == 0)
-		rc = objects_collect(&os, s, err);
+		rc = objects_collect(&os, s, t, err);
 	if (rc == 0)
-		rc = look_resources(l, s, pid, &d, &os, f, err);
+		rc = look_resources(l, t, &d, &os, f, err);
 	if (rc == 0)
-		rc = sum_up(s, pid, f, err);
+		rc = sum_up(s, t, f, err);
 	objects_done(&os);
 	kind_pids_close(&d);
 	return rc;
 }
 
-int ckpt_check_process(struct ckpt_session *s, pid_t pid, struct ckpt_findings **ret,
+int ckpt_check_process(struct ckpt_session *s, pid_t pid, bool only, struct ckpt_findings **ret,
 		       struct ckpt_err **err)
 {
 	struct ckpt_findings *f = calloc(1, sizeof(*f));
 	struct snapshot *snap = NULL;
+	struct tree t = { 0 };
 	struct loader *l = NULL;
 	int rc = f ? session_loader(s, &l, err) : ckpt_fail_nomem(err);
 
 	if (rc == 0)
-		rc = look_snapshot(l, pid, &snap, err);
+		rc = look_snapshot(l, pid, only, &t, &snap, err);
 	if (rc == 0)
-		rc = check_snapshot(l, snap, pid, f, err);
+		rc = check_snapshot(l, snap, &t, pid, f, err);
+	tree_done(&t);
 	snapshot_free(snap);
 	if (rc < 0)
 		ckpt_findings_free(f);

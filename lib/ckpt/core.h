@@ -76,7 +76,8 @@ struct core_process {
 struct core_write_opts {
 	bool compress;
 	int level;
-	bool direct; /* O_DIRECT where the filesystem can */
+	bool direct;	   /* O_DIRECT where the filesystem can */
+	uint64_t stash_at; /* where in stash_fd the CORE_FROM_BUFFER runs begin */
 	int (*progress)(void *userdata, uint64_t done, uint64_t total); /* non-zero: give up */
 	void *userdata;
 };
@@ -84,8 +85,8 @@ struct core_write_opts {
 /*
  * Write core.PID into dir_fd (0600, must not exist), memory read from `mem_pid` (the twin, or the
  * frozen process), with reading and writing overlapped in a bounded number of aligned buffers (at
- * most 24 MiB in all), then fsync. CORE_FROM_BUFFER runs are read from `stash_fd`, a memfd or an
- * unlinked file in which such runs stand one after the other, in order.
+ * most 24 MiB in all). CORE_FROM_BUFFER runs are read from `stash_fd`, a memfd or an
+ * unlinked file in which such runs stand one after the other, in order, from opts->stash_at on.
  * *ret_bytes: file size on disk; head_xxh3: 32 hex digits and NUL.
  */
 int core_write(int dir_fd, const char *name, struct core_process *p, pid_t mem_pid, int stash_fd,

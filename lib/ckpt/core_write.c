@@ -780,7 +780,7 @@ static int core_write_file(struct core_writer *w, uint64_t *ret_bytes, char head
 	} else {
 		r = ckpt_fail_nomem(err);
 	}
-	if (r >= 0 && (fsync(w->fd) < 0 || fstat(w->fd, &st) < 0))
+	if (r >= 0 && fstat(w->fd, &st) < 0)
 		r = core_fail_file(w, errno, err);
 	if (r >= 0) {
 		core_sink_hex(&s, head_xxh3);
@@ -808,7 +808,11 @@ int core_write(int dir_fd, const char *name, struct core_process *p, pid_t mem_p
 {
 	struct core_writer w = {
 		.p = p,
-		.reader = { .p = p, .pid = mem_pid, .mem_fd = -1, .stash_fd = stash_fd },
+		.reader = { .p = p,
+			    .pid = mem_pid,
+			    .mem_fd = -1,
+			    .stash_fd = stash_fd,
+			    .stash_offset = opts->stash_at },
 		.opts = opts,
 		.dir_fd = dir_fd,
 		.name = name,

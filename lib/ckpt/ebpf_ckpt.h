@@ -134,6 +134,7 @@ struct ckpt_dump_opts {
 	pid_t pid;	    /* thread group leader, caller's pid namespace */
 	const char *output; /* directory to make; must not exist, or be empty */
 	enum ckpt_after after;
+	bool only;   /* this process alone, not the tree of its children */
 	bool frozen; /* write while frozen, without a copy-on-write twin */
 	bool compress;
 	int compress_level;	      /* zstd level, 0: default (1) */
@@ -151,8 +152,8 @@ struct ckpt_dump_result {
 };
 
 /*
- * Checkpoint a process. The image exists whole and durable when this returns 0, and not at all
- * otherwise. On failure the process runs on untouched, whatever `after` says.
+ * Checkpoint a process and its children, and theirs. The image exists whole and durable when this
+ * returns 0, and not at all otherwise. On failure they run on untouched, whatever `after` says.
  */
 int ckpt_dump(struct ckpt_session *s, const struct ckpt_dump_opts *opts,
 	      struct ckpt_dump_result *ret, struct ckpt_err **err);
@@ -204,8 +205,8 @@ struct ckpt_findings {
 
 /* Can this machine checkpoint and restore? Never fails for a missing feature: that is a row. */
 int ckpt_check_machine(struct ckpt_session *s, struct ckpt_findings **ret, struct ckpt_err **err);
-/* Can this process be checkpointed: one row per resource. */
-int ckpt_check_process(struct ckpt_session *s, pid_t pid, struct ckpt_findings **ret,
+/* Can this process be checkpointed, with its children unless `only`: one row per resource. */
+int ckpt_check_process(struct ckpt_session *s, pid_t pid, bool only, struct ckpt_findings **ret,
 		       struct ckpt_err **err);
 void ckpt_findings_free(struct ckpt_findings *f); /* NULL is fine */
 

@@ -47,7 +47,7 @@ struct image_writer {
 int image_create(struct image_writer *w, const char *path, struct ckpt_err **err);
 /* Open a new file data/NAME for writing (0600). The caller closes it after image_data_done(). */
 int image_data_open(struct image_writer *w, const char *name, int *ret_fd, struct ckpt_err **err);
-/* Checksum and fsync a data file, and note it in "files". */
+/* Checksum a data file, and note it in "files". */
 int image_data_done(struct image_writer *w, const char *name, int fd, struct ckpt_err **err);
 /* Convenience: write a whole small data file. */
 int image_data_write(struct image_writer *w, const char *name, const void *data, size_t len,

@@ -19,6 +19,7 @@
 #include "err.h"
 #include "image.h"
 #include "loader.h"
+#include "tree.h"
 
 /* An open file as the snapshot shows it. All borrowed from the snapshot. */
 struct kind_file {
@@ -145,10 +146,11 @@ struct objects {
 
 /*
  * Collect the objects of a snapshot: descriptors, file-backed areas. Numbered in order of first
- * appearance (by tgid, then fd, then address), so that two snapshots of the same state give the
- * same numbers.
+ * appearance (by process as the tree is ordered, then fd, then address), so that two snapshots of
+ * the same state give the same numbers.
  */
-int objects_collect(struct objects *os, const struct snapshot *s, struct ckpt_err **err);
+int objects_collect(struct objects *os, const struct snapshot *s, const struct tree *t,
+		    struct ckpt_err **err);
 void objects_done(struct objects *os);
 /* The number of an object, 0 when unknown. */
 uint32_t objects_id(const struct objects *os, uint64_t file_id);

@@ -2,7 +2,10 @@
 /* Judging a running process before anything is done to it. See look.h. */
 #include "look.h"
 #include "areas.h"
+#include "kinds/kinds.h"
+#include "plan.h"
 #include "safe.h"
+#include "tasks.h"
 #include "util.h"
 
 #include <errno.h>
@@ -20,15 +23,25 @@ bool task_is_exiting(const struct rec_task *t)
 	return t->pf_flags & PF_EXITING || t->exit_state;
 }
 
-int look_snapshot(struct loader *l, pid_t pid, struct snapshot **ret, struct ckpt_err **err)
+int look_snapshot(struct loader *l, pid_t pid, bool only, struct tree *t, struct snapshot **ret,
+		  struct ckpt_err **err)
 {
+	_cleanup_free_ pid_t *pids = NULL;
 	struct loader_why why = { 0 };
 	struct snapshot *s;
+	size_t n;
 	int rc;
 
+	*t = (struct tree){ 0 };
 	if (pid <= 0 || (kill(pid, 0) < 0 && errno == ESRCH))
 		return ckpt_fail(err, ESRCH, CKPT_E_NO_PROCESS, "there is no process %d", pid);
-	rc = snapshot_take(l, &pid, 1, SNAPSHOT_ALL, &s, &why);
+	rc = tree_find(t, l, pid, only, err);
+	if (rc < 0)
+		return rc;
+	pids = tree_pids(t, true, &n);
+	if (!pids)
+		return ckpt_fail_nomem(err);
+	rc = snapshot_take(l, pids, n, SNAPSHOT_ALL, &s, &why);
 	if (rc < 0)
 		return ckpt_fail_loader(err, rc, &why);
 	*ret = s;
@@ -75,7 +88,24 @@ static int fail_traced(struct loader *l, const struct rec_task *t, struct ckpt_e
 	return -EBUSY;
 }
 
-int look_process(struct loader *l, const struct snapshot *s, pid_t pid, struct ckpt_err **err)
+/* One process of the tree, which is no zombie. */
+static int look_process(struct loader *l, const struct snapshot *s, pid_t pid,
+			struct ckpt_err **err)
+{
+	size_t first, n;
+
+	snapshot_tasks_of(s, pid, &first, &n);
+	for (size_t i = first; i < first + n; i++) {
+		if (s->tasks[i]->tracer_tgid)
+			return fail_traced(l, s->tasks[i], err);
+		if (s->tasks[i]->head.flags & REC_F_COMPAT32)
+			return ckpt_fail(err, ENOEXEC, CKPT_E_COMPAT32,
+					 "process %d is a 32-bit program", pid);
+	}
+	return 0;
+}
+
+static int look_root(struct loader *l, const struct snapshot *s, pid_t pid, struct ckpt_err **err)
 {
 	const struct rec_task *t = snapshot_task(s, pid);
 	size_t first, n;
@@ -98,16 +128,20 @@ int look_process(struct loader *l, const struct snapshot *s, pid_t pid, struct c
 			pid, t->ppid);
 		return -ESRCH;
 	}
-	for (size_t i = first; i < first + n; i++) {
-		if (s->tasks[i]->tracer_tgid)
-			return fail_traced(l, s->tasks[i], err);
-		if (s->tasks[i]->head.flags & REC_F_COMPAT32)
-			return ckpt_fail(err, ENOEXEC, CKPT_E_COMPAT32,
-					 "process %d is a 32-bit program", pid);
-	}
 	if (!snapshot_mm(s, pid))
 		return ckpt_fail(err, ESRCH, CKPT_E_ZOMBIE, "process %d is ending", pid);
 	return 0;
+}
+
+int look_tree(struct loader *l, const struct snapshot *s, const struct tree *t, pid_t root,
+	      struct ckpt_err **err)
+{
+	int rc = look_root(l, s, root, err);
+
+	for (size_t i = 0; rc == 0 && i < t->n; i++)
+		if (!t->proc[i].zombie)
+			rc = look_process(l, s, t->proc[i].tgid, err);
+	return rc;
 }
 
 /* ---- task attributes ---- */
@@ -115,7 +149,8 @@ int look_process(struct loader *l, const struct snapshot *s, pid_t pid, struct c
 struct judge {
 	struct ckpt_findings *f;
 	const struct rec_task *self; /* of the caller: namespaces are compared with it */
-	pid_t pid;
+	const struct tree *tree;
+	pid_t pid; /* the process that is judged */
 };
 
 static int no(struct judge *j, const char *subject, const char *what, const char *why,
@@ -167,9 +202,11 @@ static int judge_thread(struct judge *j, const struct rec_task *leader, const st
 		{ t->io_bitmap || t->iopl, "I/O ports", "it may access I/O ports (ioperm, iopl)" },
 		{ t->has_mempolicy != 0, "NUMA policy", "set_mempolicy(2) is in force" },
 		{ t->io_uring_id != 0, "io_uring", "io_uring rings are not supported yet" },
-		{ t->files_id != leader->files_id && !t->exit_state, "descriptor table",
+		{ t->files_id != leader->files_id && !t->exit_state && !leader->exit_state,
+		  "descriptor table",
 		  "threads with descriptor tables of their own are not supported yet" },
-		{ t->fs_id != leader->fs_id && !t->exit_state, "working directory",
+		{ t->fs_id != leader->fs_id && !t->exit_state && !leader->exit_state,
+		  "working directory",
 		  "threads with a working directory of their own are not supported yet" },
 	};
 
@@ -183,23 +220,59 @@ static int judge_thread(struct judge *j, const struct rec_task *leader, const st
 	return rc == 0 ? judge_namespaces(j, t, err) : rc;
 }
 
+/* A process outside of the tree that has this in common with it; 0: none. */
+static pid_t sharer_outside(const struct judge *j, size_t member_offset, uint64_t id)
+{
+	const struct snapshot *s = j->tree->members;
+
+	for (size_t i = 0; id && i < s->n_members; i++) {
+		const struct rec_member *m = s->members[i];
+		const char *at = (const char *)m + member_offset;
+
+		if (*(const uint64_t *)(const void *)at == id && !tree_process(j->tree, m->tgid))
+			return m->tgid;
+	}
+	return 0;
+}
+
+static int judge_sharing(struct judge *j, const struct rec_task *t, struct ckpt_err **err)
+{
+	const struct {
+		size_t offset;
+		uint64_t id;
+		const char *what;
+	} row[] = {
+		{ offsetof(struct rec_member, mm_id), t->mm_id, "memory" },
+		{ offsetof(struct rec_member, files_id), t->files_id, "descriptor table" },
+		{ offsetof(struct rec_member, fs_id), t->fs_id, "working directory" },
+		{ offsetof(struct rec_member, sighand_id), t->sighand_id, "signal handlers" },
+	};
+
+	char subject[32], why[200], who[128];
+	int rc = 0;
+
+	snprintf(subject, sizeof(subject), "process %d", j->pid);
+	for (size_t i = 0; rc == 0 && i < sizeof(row) / sizeof(row[0]); i++) {
+		pid_t pid = sharer_outside(j, row[i].offset, row[i].id);
+
+		if (!pid)
+			continue;
+		kind_process_words(pid, who, sizeof(who));
+		snprintf(why, sizeof(why), "shared with %s, which is not in the tree", who);
+		rc = no(j, subject, row[i].what, why, "checkpoint the tree that has both", err);
+	}
+	return rc;
+}
+
 static int judge_process(struct judge *j, const struct snapshot *s, struct ckpt_err **err)
 {
 	const struct rec_process *p = snapshot_process(s, j->pid);
 	const struct rec_mm *m = snapshot_mm(s, j->pid);
-	size_t first, n;
-	char subject[32], what[96];
+	char subject[32];
 	int rc = 0;
 
 	snprintf(subject, sizeof(subject), "process %d", j->pid);
-	snapshot_tasks_of(s, j->pid, &first, &n);
-	if (p && p->n_children) {
-		snprintf(what, sizeof(what), "%u child process%s", p->n_children,
-			 p->n_children == 1 ? "" : "es");
-		rc = no(j, subject, what, "trees of processes are not supported yet",
-			"checkpoint it when its children have ended", err);
-	}
-	if (rc == 0 && p && p->is_session_leader && p->tty_major)
+	if (p && p->is_session_leader && p->tty_major)
 		rc = no(j, subject, "session leader of a terminal",
 			"it owns a terminal's session, as a login shell does", "", err);
 	if (rc == 0 && snapshot_task(s, j->pid) && snapshot_task(s, j->pid)->vtgid == 1)
@@ -208,13 +281,6 @@ static int judge_process(struct judge *j, const struct snapshot *s, struct ckpt_
 	if (rc == 0 && m && m->ioctx_table)
 		rc = no(j, subject, "asynchronous I/O",
 			"contexts of io_setup(2) are not supported yet", "", err);
-	if (rc == 0 && m && m->n_users > n) {
-		snprintf(what, sizeof(what), "memory with %u users", m->n_users);
-		/* Counts a /proc reader, too, for a moment: only a vfork or CLONE_VM child has a
-		 * pid. */
-		if (p && p->n_children)
-			rc = no(j, subject, what, "another process shares its memory", "", err);
-	}
 	return rc;
 }
 
@@ -240,14 +306,58 @@ static int judge_areas(struct judge *j, const struct snapshot *s, struct ckpt_er
 	return rc;
 }
 
-int look_resources(struct loader *l, const struct snapshot *s, pid_t pid, const struct kind_dump *d,
+/* A live process: its threads, itself, its memory. */
+static int judge_one(struct judge *j, const struct snapshot *s, struct ckpt_err **err)
+{
+	const struct rec_task *with_files = NULL;
+	size_t first, n;
+	int rc = 0;
+
+	snapshot_tasks_of(s, j->pid, &first, &n);
+	for (size_t i = first; rc == 0 && i < first + n; i++) {
+		if (i != first && task_is_exiting(s->tasks[i]))
+			continue;
+		rc = judge_thread(j, s->tasks[first], s->tasks[i], err);
+		if (!task_is_exiting(s->tasks[i]) && !with_files)
+			with_files = s->tasks[i];
+	}
+	if (rc == 0 && with_files)
+		rc = judge_sharing(j, with_files, err);
+	if (rc == 0)
+		rc = judge_process(j, s, err);
+	if (rc == 0)
+		rc = judge_areas(j, s, err);
+	return rc;
+}
+
+/* Can the births of the tree be repeated? */
+static int judge_births(struct judge *j, const struct snapshot *s, struct ckpt_err **err)
+{
+	struct ckpt_err *why = NULL;
+	struct plan plan;
+	int rc = tasks_plan(s, j->tree, &plan, &why);
+
+	if (rc == 0) {
+		plan_done(&plan);
+		return 0;
+	}
+	if (rc == -ENOMEM) {
+		ckpt_err_free(why);
+		return ckpt_fail_nomem(err);
+	}
+	rc = no(j, "process tree", "parents and sessions", ckpt_err_text(why), ckpt_err_hint(why),
+		err);
+	ckpt_err_free(why);
+	return rc;
+}
+
+int look_resources(struct loader *l, const struct tree *t, const struct kind_dump *d,
 		   const struct objects *os, struct ckpt_findings *f, struct ckpt_err **err)
 {
 	struct snapshot *self = NULL;
 	pid_t me = getpid();
-	struct judge j = { .f = f, .pid = pid };
+	struct judge j = { .f = f, .tree = t };
 	struct loader_why why = { 0 };
-	size_t first, n;
 	int rc = snapshot_take(l, &me, 1, SNAPSHOT_TASKS, &self, &why);
 
 	if (rc < 0)
@@ -256,14 +366,13 @@ int look_resources(struct loader *l, const struct snapshot *s, pid_t pid, const 
 	if (!j.self)
 		rc = ckpt_fail(err, ESRCH, CKPT_E_BPF, "the iterators do not see this process (%d)",
 			       me);
-	snapshot_tasks_of(s, pid, &first, &n);
-	for (size_t i = first; rc == 0 && i < first + n; i++)
-		if (i == first || !task_is_exiting(s->tasks[i]))
-			rc = judge_thread(&j, s->tasks[first], s->tasks[i], err);
+	for (size_t i = 0; rc == 0 && i < t->n; i++) {
+		j.pid = t->proc[i].tgid;
+		if (!t->proc[i].zombie)
+			rc = judge_one(&j, d->snap, err);
+	}
 	if (rc == 0)
-		rc = judge_process(&j, s, err);
-	if (rc == 0)
-		rc = judge_areas(&j, s, err);
+		rc = judge_births(&j, d->snap, err);
 	if (rc == 0)
 		rc = objects_check(os, d, f, err);
 	snapshot_free(self);

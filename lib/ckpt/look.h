@@ -1,19 +1,22 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Step 1 of a checkpoint: look at the running process and judge whether it can be saved. */
+/* Step 1 of a checkpoint: look at the running tree and judge whether it can be saved. */
 #ifndef CKPT_LOOK_H
 #define CKPT_LOOK_H
 
 #include "kind.h"
 #include "session.h"
+#include "tree.h"
 
 /*
- * Is `pid` a process that may be checkpointed at all: there, not a kernel thread, not a zombie, not
- * traced, not the caller or one of its ancestors, ...? Judged from a snapshot of it.
+ * Is `root` a process that may be checkpointed at all, and are those of its tree: there, not a
+ * kernel thread, not a zombie, not traced, not the caller or one of its ancestors, ...? Judged from
+ * a snapshot of them.
  */
-int look_process(struct loader *l, const struct snapshot *s, pid_t pid, struct ckpt_err **err);
+int look_tree(struct loader *l, const struct snapshot *s, const struct tree *t, pid_t root,
+	      struct ckpt_err **err);
 
 /* One finding per task attribute, memory area and open file. */
-int look_resources(struct loader *l, const struct snapshot *s, pid_t pid, const struct kind_dump *d,
+int look_resources(struct loader *l, const struct tree *t, const struct kind_dump *d,
 		   const struct objects *os, struct ckpt_findings *f, struct ckpt_err **err);
 
 /* The first "no" of the findings as an error (and how many more there are), or 0. */
@@ -23,7 +26,11 @@ int look_verdict(const struct ckpt_findings *f, pid_t pid, struct ckpt_err **err
  * program. */
 bool task_is_exiting(const struct rec_task *t);
 
-/* Take the snapshot of a process that may be gone, or never have been. */
-int look_snapshot(struct loader *l, pid_t pid, struct snapshot **ret, struct ckpt_err **err);
+/*
+ * Find the tree of `pid`, which may be gone or never have been, or with `only` that process alone,
+ * and take its snapshot. *t is for tree_done(), on failure too.
+ */
+int look_snapshot(struct loader *l, pid_t pid, bool only, struct tree *t, struct snapshot **ret,
+		  struct ckpt_err **err);
 
 #endif

@@ -106,16 +106,25 @@ static void collect_area(struct objects *os, const struct snap_vma *sv)
 		r->f.mapped_private = true;
 }
 
-int objects_collect(struct objects *os, const struct snapshot *s, struct ckpt_err **err)
+int objects_collect(struct objects *os, const struct snapshot *s, const struct tree *t,
+		    struct ckpt_err **err)
 {
+	size_t first, n;
+
 	*os = (struct objects){ 0 };
 	if (reserve(os, s->n_files + s->n_vmas) < 0)
 		return ckpt_fail_nomem(err);
-	for (size_t i = 0; i < s->n_files; i++)
-		collect_file(os, &s->files[i]);
-	for (size_t i = 0; i < s->n_vmas; i++)
-		if (is_object(s->vmas[i].rec))
-			collect_area(os, &s->vmas[i]);
+	for (size_t p = 0; p < t->n; p++) {
+		snapshot_files_of(s, t->proc[p].tgid, &first, &n);
+		for (size_t i = first; i < first + n; i++)
+			collect_file(os, &s->files[i]);
+	}
+	for (size_t p = 0; p < t->n; p++) {
+		snapshot_vmas_of(s, t->proc[p].tgid, &first, &n);
+		for (size_t i = first; i < first + n; i++)
+			if (is_object(s->vmas[i].rec))
+				collect_area(os, &s->vmas[i]);
+	}
 	for (size_t i = 0; i < os->n; i++)
 		os->row[i].kind = kind_of(&os->row[i].f);
 	return 0;
@@ -301,18 +310,28 @@ int objects_check(const struct objects *os, const struct kind_dump *d, struct ck
 /* By enum pid_type of the kernel, and by F_OWNER_TID and so on, which are the same numbers. */
 static const char *const owner_types[] = { "thread", "process", "group" };
 
+/* The number of a group in the image: 0 for the one in which the tree began; -1: it is foreign. */
+static pid_t owner_group(const struct kind_dump *d, pid_t pgid)
+{
+	const struct rec_process *root = snapshot_process(d->snap, d->root);
+
+	if (root && root->pgid == pgid && !snapshot_process(d->snap, pgid))
+		return 0;
+	for (size_t i = 0; i < d->snap->n_processes; i++)
+		if (d->snap->processes[i]->pgid == pgid)
+			return d->snap->processes[i]->vpgid;
+	return -1;
+}
+
 /*
  * Who gets SIGIO. A task or group of the checkpoint is told by its number in the program's own pid
- * namespace; "pid" of the process's own group is 0, as that number does not come back. Others are
- * foreign, and their pid is for people only. F_SETOWN also notes the caller's user, which cannot be
- * told to the kernel, and is not saved.
+ * namespace. Others are foreign, and their pid is for people only. F_SETOWN also notes the caller's
+ * user, which cannot be told to the kernel, and is not saved.
  */
 static int save_owner(const struct kind_dump *d, const struct rec_file *f, json_t *o)
 {
 	const struct rec_task *t = snapshot_task(d->snap, f->fown_pid);
-	const struct rec_process *p = snapshot_process(d->snap, f->tgid);
-	bool group = f->fown_pid_type == 2;
-	bool own = group ? p && p->pgid == f->fown_pid : t != NULL;
+	pid_t number = f->fown_pid_type == 2 ? owner_group(d, f->fown_pid) : t ? t->vtid : -1;
 	json_t *owner, *info;
 	int rc;
 
@@ -321,10 +340,10 @@ static int save_owner(const struct kind_dump *d, const struct rec_file *f, json_
 	owner = json_object();
 	rc = json_object_set_new(o, "owner", owner);
 	rc |= js_set_int(owner, "signal", f->fown_signum);
-	if (f->fown_pid && own) {
+	if (f->fown_pid && number >= 0) {
 		rc |= json_object_set_new(owner, "type",
 					  json_string(owner_types[f->fown_pid_type]));
-		rc |= js_set_int(owner, "pid", group ? 0 : t->vtid);
+		rc |= js_set_int(owner, "pid", number);
 	} else if (f->fown_pid) {
 		rc |= json_object_set_new(o, "foreign_owner", info = json_object());
 		rc |= json_object_set_new(info, "type", json_string(owner_types[f->fown_pid_type]));

@@ -281,3 +281,32 @@ int arena_run(struct arena *a, pid_t tid, struct ckpt_err **err)
 	}
 	return 0;
 }
+
+int arena_run_last(struct arena *a, pid_t tid, long nr, uint64_t a0, uint64_t a1, uint64_t a2,
+		   int *ret_status, struct ckpt_err **err)
+{
+	enum { STOPS_MAX = 16 };
+
+	struct user_regs_struct regs;
+	int rc = trace_get_regs(tid, &regs), sig = 0;
+
+	regs.rip = a->there + remote_stub_gadget();
+	regs.rax = (unsigned long)nr;
+	regs.orig_rax = (unsigned long)-1;
+	regs.rdi = a0;
+	regs.rsi = a1;
+	regs.rdx = a2;
+	regs.r15 = a->there + ARENA_OPS_AT;
+	if (rc == 0)
+		rc = trace_set_regs(tid, &regs);
+	for (int i = 0; rc == 0 && i < STOPS_MAX; i++) {
+		rc = trace_resume(tid, PTRACE_CONT, sig);
+		if (rc == 0)
+			rc = trace_wait(tid, TRACE_STOP_DEADLINE_MS, ret_status);
+		if (rc == 0 && !WIFSTOPPED(*ret_status))
+			return 0;
+		/* The signal on its way; or the stub goes on where it should not. */
+		sig = rc == 0 && *ret_status >> 16 == 0 ? WSTOPSIG(*ret_status) : 0;
+	}
+	return ckpt_fail_errno(err, rc < 0 ? rc : EIO, CKPT_E_DIED, "end process %d", tid);
+}

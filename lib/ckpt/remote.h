@@ -95,5 +95,11 @@ uint64_t arena_space(struct arena *a, size_t len, void **ret_here);
  * arena_op().
  */
 int arena_run(struct arena *a, pid_t tid, struct ckpt_err **err);
+/*
+ * Make one call that ends the process of `tid`, by itself or by the signal that it sends; nothing
+ * is queued. The end is waited for: *ret_status, as from waitpid(2).
+ */
+int arena_run_last(struct arena *a, pid_t tid, long nr, uint64_t a0, uint64_t a1, uint64_t a2,
+		   int *ret_status, struct ckpt_err **err);
 
 #endif

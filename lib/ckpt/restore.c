@@ -3,13 +3,13 @@
  * A restore, from the image to the running process. Reads like the table of steps:
  *
  *   open    seal, versions, needs of every object: before anything is made
- *   tasks   the child with its pid
- *   fill    memory, descriptors
+ *   tasks   the tree of processes with their pids, their memory
+ *   files   descriptors
  *   threads threads and everything's attributes
  *   prove   snapshot what was made, compare with the manifest
  *   go      all threads at once
  *
- * build.h tells how a process is built. On any failure the child is killed, nothing is left.
+ * build.h tells how a process is built. On any failure all are killed, nothing is left.
  */
 #include "build.h"
 #include "hostinfo.h"
@@ -23,41 +23,94 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <sys/ptrace.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
 
 /* ---- open ---- */
 
-static int check_identity(struct build *b, struct ckpt_err **err)
+static int read_clocks(struct restore *r, struct ckpt_err **err)
+{
+	const json_t *m = r->im.manifest;
+	int rc = js_i64(m, "monotonic_ns", &r->monotonic_ns, err);
+
+	if (rc == 0)
+		rc = js_i64(m, "realtime_ns", &r->realtime_ns, err);
+	if (rc == 0)
+		rc = js_i64(m, "boottime_ns", &r->boottime_ns, err);
+	return rc;
+}
+
+static struct build *process_of(struct restore *r, int64_t vpid)
+{
+	for (size_t i = 0; i < r->n_procs; i++)
+		if (r->proc[i].vpid == vpid)
+			return &r->proc[i];
+	return NULL;
+}
+
+/* In whose row something stands that the process has. */
+static struct build *owner_of(struct build *b, enum plan_shared what, const char *name)
+{
+	const json_t *number = json_object_get(json_object_get(b->task, "shares"), name);
+
+	return task_shares(b->task, what) ? process_of(b->r, json_integer_value(number)) : b;
+}
+
+static int find_relations(struct build *b, struct ckpt_err **err)
+{
+	b->parent = process_of(b->r, json_integer_value(json_object_get(b->task, "ppid")));
+	b->mm_owner = owner_of(b, PLAN_MM, "mm");
+	b->files_owner = owner_of(b, PLAN_FILES, "files");
+	b->fs_owner = owner_of(b, PLAN_FS, "fs");
+	b->sighand_owner = owner_of(b, PLAN_SIGHAND, "sighand");
+	if (!b->mm_owner || !b->files_owner || !b->fs_owner || !b->sighand_owner ||
+	    b->mm_owner->zombie || b->files_owner->zombie || b->fs_owner->zombie ||
+	    b->sighand_owner->zombie)
+		return ckpt_fail(err, EINVAL, CKPT_E_IMAGE,
+				 "process %d shares something with a process that is not there",
+				 b->vpid);
+	return 0;
+}
+
+/* The processes of the image, and the order in which they will be made. */
+static int read_tree(struct restore *r, struct ckpt_err **err)
 {
 	json_t *tasks;
-	int32_t pid = 0;
-	int rc = js_arr(b->im.manifest, "tasks", &tasks, err);
+	int rc = js_arr(r->im.manifest, "tasks", &tasks, err);
 
+	if (rc == 0)
+		rc = tasks_plan_image(tasks, &r->plan, err);
 	if (rc < 0)
 		return rc;
-	if (json_array_size(tasks) != 1)
-		return ckpt_fail(err, EINVAL, CKPT_E_IMAGE_VERSION,
-				 "the image holds %zu processes; this version restores one",
-				 json_array_size(tasks));
-	b->task = json_array_get(tasks, 0);
-	rc = js_i32(b->task, "pid", &pid, err);
-	if (rc == 0)
-		rc = js_i64(b->im.manifest, "monotonic_ns", &b->monotonic_ns, err);
-	if (rc == 0)
-		rc = js_i64(b->im.manifest, "realtime_ns", &b->realtime_ns, err);
-	if (rc == 0)
-		rc = js_i64(b->im.manifest, "boottime_ns", &b->boottime_ns, err);
-	if (rc == 0 && pid <= 1)
-		rc = ckpt_fail(err, EINVAL, CKPT_E_IMAGE, "pid %d cannot be restored", pid);
-	b->vpid = pid;
+	r->n_procs = json_array_size(tasks);
+	r->proc = calloc(r->n_procs, sizeof(*r->proc));
+	r->helper = calloc(r->plan.n_helpers + 1, sizeof(*r->helper));
+	if (!r->proc || !r->helper)
+		return ckpt_fail_nomem(err);
+	for (size_t i = 0; i < r->n_procs; i++) {
+		struct build *b = &r->proc[i];
+
+		b->r = r;
+		b->core.fd = -1;
+		b->pages_fd = -1;
+		b->task = json_array_get(tasks, i);
+		/* The plan has looked at them. */
+		b->vpid = (pid_t)json_integer_value(json_object_get(b->task, "pid"));
+		b->zombie = json_object_get(b->task, "zombie") != NULL;
+	}
+	for (size_t i = 0; rc == 0 && i < r->n_procs; i++)
+		if (!r->proc[i].zombie)
+			rc = find_relations(&r->proc[i], err);
+		else
+			r->proc[i].parent = process_of(
+				r, json_integer_value(json_object_get(r->proc[i].task, "ppid")));
+	if (rc == 0 && r->proc[0].zombie)
+		rc = ckpt_fail(err, EINVAL, CKPT_E_IMAGE, "the root is a zombie");
 	return rc;
 }
 
@@ -75,17 +128,24 @@ static int vtid_order(const void *a, const void *b)
 	return x < y ? -1 : x > y;
 }
 
-static int check_tids_differ(const struct build *b, struct ckpt_err **err)
+/* Over all processes. */
+static int check_tids_differ(const struct restore *r, struct ckpt_err **err)
 {
-	_cleanup_free_ pid_t *v = calloc(b->n_threads, sizeof(*v));
+	_cleanup_free_ pid_t *v = NULL;
+	size_t n = 0;
 
+	for (size_t i = 0; i < r->n_procs; i++)
+		n += r->proc[i].n_threads;
+	v = calloc(n, sizeof(*v));
 	if (!v)
 		return ckpt_fail_nomem(err);
-	for (size_t i = 0; i < b->n_threads; i++)
-		v[i] = b->thread[i].vtid;
-	qsort(v, b->n_threads, sizeof(*v), vtid_order);
-	for (size_t i = 1; i < b->n_threads; i++)
-		if (v[i] == v[i - 1] || v[i] <= 1)
+	n = 0;
+	for (size_t i = 0; i < r->n_procs; i++)
+		for (size_t k = 0; k < r->proc[i].n_threads; k++)
+			v[n++] = r->proc[i].thread[k].vtid;
+	qsort(v, n, sizeof(*v), vtid_order);
+	for (size_t i = 0; i < n; i++)
+		if (v[i] <= 1 || (i && v[i] == v[i - 1]))
 			return ckpt_fail(err, EINVAL, CKPT_E_IMAGE, "there are two threads %d",
 					 v[i]);
 	return 0;
@@ -112,6 +172,8 @@ static int parse_threads(struct build *b, struct ckpt_err **err)
 		rc = js_i32(t->json, "tid", &t->vtid, err);
 		if (rc < 0)
 			return rc;
+		if (b->zombie)
+			continue;
 		key.tid = t->vtid;
 		t->core =
 			bsearch(&key, b->core.threads, b->core.n_threads, sizeof(key), core_by_tid);
@@ -121,7 +183,7 @@ static int parse_threads(struct build *b, struct ckpt_err **err)
 	}
 	if (b->n_threads == 0 || b->thread[0].vtid != b->vpid)
 		return ckpt_fail(err, EINVAL, CKPT_E_IMAGE, "the first thread is not the leader");
-	return check_tids_differ(b, err);
+	return 0;
 }
 
 /*
@@ -164,48 +226,73 @@ static bool pid_stays_taken(pid_t tid, uint64_t deadline_us)
 	return false;
 }
 
-/* All pids that are taken, by whom, at once. */
-static int check_pids(const struct build *b, struct ckpt_err **err)
+struct taken_list {
+	char text[256];
+	size_t n, len;
+	uint64_t deadline_us;
+};
+
+static void look_at_pid(struct taken_list *l, pid_t pid)
 {
-	char list[256] = "";
-	size_t n = 0, len = 0;
-	uint64_t deadline = now_us() + REAP_DEADLINE_US;
+	char path[64], comm[64] = "?", safe[64];
+	FILE *f;
 
-	if (b->opts->new_pidns)
-		return 0;
-	for (size_t i = 0; i < b->n_threads; i++) {
-		pid_t tid = b->thread[i].vtid;
-		char path[64], comm[64] = "?", safe[64];
-		FILE *f;
-
-		if (!pid_stays_taken(tid, deadline))
-			continue;
-		snprintf(path, sizeof(path), "/proc/%d/comm", tid);
-		f = fopen(path, "re");
-		if (f) {
-			if (fgets(comm, sizeof(comm), f))
-				comm[strcspn(comm, "\n")] = 0;
-			fclose(f);
-		}
-		safe_text(safe, sizeof(safe), comm);
-		if (n++ < 5 && len < sizeof(list))
-			len += (size_t)snprintf(list + len, sizeof(list) - len, "%s%d (%s)",
-						n > 1 ? ", " : "", tid, safe);
+	if (!pid_stays_taken(pid, l->deadline_us))
+		return;
+	snprintf(path, sizeof(path), "/proc/%d/comm", pid);
+	f = fopen(path, "re");
+	if (f) {
+		if (fgets(comm, sizeof(comm), f))
+			comm[strcspn(comm, "\n")] = 0;
+		fclose(f);
 	}
-	if (n == 0)
-		return 0;
-	return ckpt_fail(err, EEXIST, CKPT_E_PID_TAKEN, "%zu of the pids %s in use: %s%s", n,
-			 n == 1 ? "is" : "are", list, n > 5 ? ", ..." : "");
+	safe_text(safe, sizeof(safe), comm);
+	if (l->n++ < 5 && l->len < sizeof(l->text))
+		l->len += (size_t)snprintf(l->text + l->len, sizeof(l->text) - l->len, "%s%d (%s)",
+					   l->n > 1 ? ", " : "", pid, safe);
 }
 
-static int open_core(struct build *b, struct ckpt_err **err)
+/* All pids that are taken, by whom, at once. */
+static int check_pids(const struct restore *r, struct ckpt_err **err)
+{
+	struct taken_list l = { .deadline_us = now_us() + REAP_DEADLINE_US };
+
+	if (r->opts->new_pidns)
+		return 0;
+	for (size_t i = 0; i < r->n_procs; i++)
+		for (size_t k = 0; k < r->proc[i].n_threads; k++)
+			look_at_pid(&l, r->proc[i].thread[k].vtid);
+	/* Leaders that ended: their numbers are needed for a moment. */
+	for (size_t i = 0; i < r->plan.n; i++)
+		if ((size_t)r->plan.step[i].task >= r->n_procs &&
+		    r->plan.step[i].what == PLAN_MAKE && r->plan.step[i].pid)
+			look_at_pid(&l, r->plan.step[i].pid);
+	if (l.n == 0)
+		return 0;
+	return ckpt_fail(err, EEXIST, CKPT_E_PID_TAKEN, "%zu of the pids %s in use: %s%s", l.n,
+			 l.n == 1 ? "is" : "are", l.text, l.n > 5 ? ", ..." : "");
+}
+
+/* Threads, registers and the table of pages. The file is opened again when pages are read. */
+static int read_core(struct build *b, struct ckpt_err **err)
 {
 	char name[32];
 	int fd = -1, rc;
 
+	if (b->zombie)
+		return parse_threads(b, err);
 	snprintf(name, sizeof(name), "core.%d", b->vpid);
-	rc = image_file_open(&b->im, false, name, &fd, err);
-	return rc < 0 ? rc : core_open(&b->core, fd, err);
+	rc = image_file_open(&b->r->im, false, name, &fd, err);
+	if (rc == 0)
+		rc = core_open(&b->core, fd, err);
+	if (rc == 0)
+		rc = parse_threads(b, err);
+	close_reset(&b->core.fd);
+	if (rc == 0 && b->mm_owner != b && b->core.n_runs)
+		rc = ckpt_fail(err, EINVAL, CKPT_E_IMAGE,
+			       "process %d has pages, and the memory of process %d", b->vpid,
+			       b->mm_owner->vpid);
+	return rc;
 }
 
 static int need_paths(const struct build *b, struct ckpt_err **err)
@@ -223,46 +310,71 @@ static int need_paths(const struct build *b, struct ckpt_err **err)
 	return rc;
 }
 
-/* A pid or tid of the image, as this process sees it; 0: the restored process's group, negative. */
+static int read_process(struct build *b, struct ckpt_err **err)
+{
+	int rc = read_core(b, err);
+
+	if (rc == 0 && b->fs_owner == b)
+		rc = need_paths(b, err);
+	if (rc == 0 && b->mm_owner == b)
+		rc = build_areas_parse(b, err);
+	if (rc == 0 && b->mm_owner == b)
+		rc = inherited_parse(&b->inherited, json_object_get(b->task, "mm"), err);
+	return rc < 0 ? ckpt_wrap(err, rc, "process %d", b->vpid) : 0;
+}
+
+/*
+ * A pid or tid of the image, as this process sees it; 0: our process group, in which the tree
+ * began, negative.
+ */
 static pid_t pid_now(void *userdata, pid_t saved)
 {
-	const struct build *b = userdata;
+	const struct restore *r = userdata;
 
 	if (saved == 0)
-		return -getpgid(b->pid);
-	for (size_t i = 0; i < b->n_threads; i++)
-		if (b->thread[i].vtid == saved)
-			return b->thread[i].tid;
+		return -getpgrp();
+	for (size_t i = 0; i < r->n_procs; i++)
+		for (size_t k = 0; k < r->proc[i].n_threads; k++)
+			if (r->proc[i].thread[k].vtid == saved)
+				return r->proc[i].thread[k].tid;
+	/* A process group goes on without its leader. */
+	for (size_t i = 0; !r->ns_init && i < r->n_procs; i++)
+		if (json_integer_value(json_object_get(r->proc[i].task, "pgid")) == saved)
+			return saved;
 	return 0;
 }
 
-static int step_open(struct build *b, struct ckpt_err **err)
+static int step_open(struct restore *r, struct ckpt_err **err)
 {
-	int rc = image_open(&b->im, b->opts->image, err);
+	int rc = image_open(&r->im, r->opts->image, err);
 
 	if (rc == 0)
-		rc = image_trusted(&b->im, b->opts->image, err);
+		rc = image_trusted(&r->im, r->opts->image, err);
 	if (rc == 0)
-		rc = host_need(b->im.manifest, err);
+		rc = host_need(r->im.manifest, err);
 	if (rc == 0)
-		rc = check_identity(b, err);
+		rc = read_clocks(r, err);
 	if (rc == 0)
-		rc = js_arr(b->im.manifest, "objects", &b->kr.objects, err);
+		rc = js_arr(r->im.manifest, "objects", &r->kr.objects, err);
 	if (rc < 0)
 		return rc;
-	b->kr.im = &b->im;
-	b->kr.allow_changed = b->opts->allow_changed;
-	b->kr.pid_now = pid_now;
-	b->kr.userdata = b;
-	rc = open_core(b, err);
+	r->kr.im = &r->im;
+	r->kr.allow_changed = r->opts->allow_changed;
+	r->kr.pid_now = pid_now;
+	r->kr.userdata = r;
+	/* So that areas can be checked against it before anything is opened. */
+	r->kr.n_fd = json_array_size(r->kr.objects) + 1;
+	rc = read_tree(r, err);
+	for (size_t i = 0; rc == 0 && i < r->n_procs; i++)
+		rc = read_process(&r->proc[i], err);
+	for (size_t i = 0; rc == 0 && i < r->n_procs; i++)
+		rc = build_check_inherited(&r->proc[i], err);
 	if (rc == 0)
-		rc = parse_threads(b, err);
+		rc = check_tids_differ(r, err);
 	if (rc == 0)
-		rc = check_pids(b, err);
+		rc = check_pids(r, err);
 	if (rc == 0)
-		rc = need_paths(b, err);
-	if (rc == 0)
-		rc = objects_need(&b->kr, err);
+		rc = objects_need(&r->kr, err);
 	return rc;
 }
 
@@ -283,61 +395,25 @@ static int move_up(int *fd, int base, struct ckpt_err **err)
 	return 0;
 }
 
-static int open_dir(const json_t *o, int *ret, struct ckpt_err **err)
+static int highest_fd(const struct restore *r)
 {
-	_cleanup_free_ char *path = NULL;
-	int rc = js_bytes(o, "path", &path, err);
+	int highest = -1;
 
-	if (rc < 0)
-		return rc;
-	*ret = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
-	if (*ret < 0)
-		return ckpt_fail_errno(err, errno, CKPT_E_FILE_GONE, "open directory %s", path);
-	return 0;
-}
+	for (size_t p = 0; p < r->n_procs; p++) {
+		const json_t *rows = json_object_get(r->proc[p].task, "files");
+		size_t n = json_array_size(rows);
+		int last;
 
-static int open_places(struct build *b, struct ckpt_err **err)
-{
-	json_t *root = json_object_get(b->task, "root"), *exe;
-	_cleanup_free_ char *root_path = NULL;
-	uint64_t object = 0;
-	int rc = open_dir(json_object_get(b->task, "cwd"), &b->cwd_fd, err);
-
-	if (rc == 0)
-		rc = js_bytes(root, "path", &root_path, err);
-	if (rc == 0 && strcmp(root_path, "/"))
-		rc = open_dir(root, &b->root_fd, err);
-	if (rc == 0)
-		rc = js_obj(json_object_get(b->task, "mm"), "exe", &exe, err);
-	if (rc == 0)
-		rc = js_opt_u64(exe, "object", &object, err);
-	if (rc < 0)
-		return rc;
-	if (object && object < b->kr.n_fd) {
-		b->exe_fd = fcntl(b->kr.fd[object], F_DUPFD_CLOEXEC, 0);
-	} else {
-		_cleanup_free_ char *path = NULL;
-
-		rc = js_bytes(exe, "path", &path, err);
-		if (rc < 0)
-			return rc;
-		b->exe_fd = open(path, O_RDONLY | O_CLOEXEC);
+		if (!n)
+			continue;
+		/* In order; checked when they are put in place. */
+		last = (int)json_integer_value(json_object_get(json_array_get(rows, n - 1), "fd"));
+		highest = last > highest ? last : highest;
 	}
-	if (b->exe_fd < 0)
-		return ckpt_fail_errno(err, errno, CKPT_E_FILE_GONE, "open the executable");
-	return 0;
+	return highest;
 }
 
-static int highest_fd(const struct build *b)
-{
-	const json_t *rows = json_object_get(b->task, "files");
-	size_t n = json_array_size(rows);
-
-	/* In order; checked when they are put in place. */
-	return n ? (int)json_integer_value(json_object_get(json_array_get(rows, n - 1), "fd")) : -1;
-}
-
-static int step_objects(struct build *b, struct ckpt_err **err)
+static int step_objects(struct restore *r, struct ckpt_err **err)
 {
 	struct rlimit lim;
 	int base, rc;
@@ -346,85 +422,45 @@ static int step_objects(struct build *b, struct ckpt_err **err)
 		lim.rlim_cur = lim.rlim_max;
 		setrlimit(RLIMIT_NOFILE, &lim);
 	}
-	rc = objects_open(&b->kr, err);
+	rc = objects_open(&r->kr, err);
+	base = highest_fd(r) + 1;
+	for (size_t i = 0; rc == 0 && i < r->kr.n_fd; i++)
+		if (r->kr.fd[i] >= 0)
+			rc = move_up(&r->kr.fd[i], base, err);
+	r->self_fd = (int)syscall(SYS_pidfd_open, getpid(), 0);
 	if (rc == 0)
-		rc = build_areas_parse(b, err);
-	if (rc == 0)
-		rc = open_places(b, err);
-	if (rc == 0)
-		rc = core_pages_fd(&b->core, b->core.compressed, &b->pages_fd, &b->pages_offset,
-				   err);
-	base = highest_fd(b) + 1;
-	for (size_t i = 0; rc == 0 && i < b->kr.n_fd; i++)
-		if (b->kr.fd[i] >= 0)
-			rc = move_up(&b->kr.fd[i], base, err);
-	if (rc == 0)
-		rc = move_up(&b->cwd_fd, base, err);
-	if (rc == 0 && b->root_fd >= 0)
-		rc = move_up(&b->root_fd, base, err);
-	if (rc == 0)
-		rc = move_up(&b->exe_fd, base, err);
-	if (rc == 0)
-		rc = move_up(&b->pages_fd, base, err);
-	b->self_fd = (int)syscall(SYS_pidfd_open, getpid(), 0);
-	if (rc == 0)
-		rc = move_up(&b->self_fd, base, err);
+		rc = move_up(&r->self_fd, base, err);
 	return rc;
 }
 
-/* ---- finish ---- */
+/* ---- what is left when all exist ---- */
 
-/* SIGTRAP's action, the arena, and the stop from which the kernel restarts an interrupted call. */
-static int finish_leader(struct build *b, struct ckpt_err **err)
+/* Descriptors: of all before any goes on, for a table may be shared. */
+static int step_files(struct restore *r, struct ckpt_err **err)
 {
-	struct build_thread *t = &b->thread[0];
-	uint64_t gadget = b->arena.there + remote_stub_gadget();
-	uint64_t sa = arena_data(&b->arena, &b->sigtrap, sizeof(b->sigtrap));
-	const uint64_t action[6] = { SIGTRAP, sa, 0, 8 };
-	const uint64_t unmap[6] = { b->arena.there, ARENA_BYTES };
-	uint32_t dumpable = 0;
-	long ret = 0;
-	int rc = js_u32(json_object_get(b->task, "mm"), "dumpable", &dumpable, err);
-	const uint64_t dump[6] = { 4 /* PR_SET_DUMPABLE */, dumpable & 1 };
+	int rc = 0;
 
-	if (rc < 0)
-		return rc;
-	rc = remote_call(t->tid, gadget, SYS_rt_sigaction, action, &ret, NULL);
-	if (rc == 0 && ret == 0 && dumpable < 2)
-		rc = remote_call(t->tid, gadget, SYS_prctl, dump, &ret, NULL);
-	if (rc == 0 && ret == 0)
-		rc = remote_call(t->tid, gadget, SYS_munmap, unmap, &ret, NULL);
-	if (rc == 0)
-		rc = (int)ret;
-	if (rc == 0)
-		rc = remote_settle(t->tid, &t->core->gpr);
-	if (rc < 0)
-		return ckpt_fail_errno(err, rc, CKPT_E_DIED, "finish process %d", b->vpid);
-	return 0;
+	for (size_t i = 0; rc == 0 && i < r->n_procs; i++) {
+		struct build *b = &r->proc[i];
+
+		if (!b->zombie && b->fs_owner == b)
+			rc = build_fs(b, err);
+		if (rc == 0)
+			rc = arena_run(&r->arena, b->pid, err);
+		if (rc == 0 && !b->zombie && b->files_owner == b)
+			rc = build_files(b, err);
+		if (rc < 0)
+			return ckpt_wrap(err, rc, "process %d", b->vpid);
+	}
+	return rc;
 }
 
-static int set_final_state(const struct build_thread *t, struct ckpt_err **err)
+static int finish_process(struct build *b, struct ckpt_err **err)
 {
-	uint64_t mask = 0;
-	int rc = js_u64(t->json, "sigmask", &mask, err);
+	int rc = build_threads(b, err);
 
-	if (rc < 0)
-		return rc;
-	rc = trace_set_xstate(t->tid, t->core->xstate, t->core->xstate_len);
 	if (rc == 0)
-		rc = trace_set_regs(t->tid, &t->core->gpr);
-	if (rc == 0)
-		rc = trace_set_sigmask(t->tid, mask);
-	if (rc < 0)
-		return ckpt_fail_errno(err, rc, CKPT_E_RESTORE, "set the registers of thread %d",
-				       t->vtid);
-	return 0;
-}
-
-static int step_threads(struct build *b, struct ckpt_err **err)
-{
-	int rc = build_process(b, err);
-
+		rc = build_process(b, err);
 	/* The leader last: it makes calls for the others to the end. */
 	for (size_t i = b->n_threads; rc == 0 && i-- > 0;)
 		rc = build_thread_attributes(b, &b->thread[i], err);
@@ -433,203 +469,211 @@ static int step_threads(struct build *b, struct ckpt_err **err)
 	for (size_t i = b->n_threads; rc == 0 && i-- > 0;)
 		rc = build_enter_wait(b, &b->thread[i], err);
 	if (rc == 0)
-		rc = finish_leader(b, err);
-	for (size_t i = 0; rc == 0 && i < b->n_threads; i++)
-		rc = set_final_state(&b->thread[i], err);
+		rc = build_finish(b, err);
+	return rc < 0 ? ckpt_wrap(err, rc, "process %d", b->vpid) : 0;
+}
+
+/*
+ * From the last to the first: a child before its parent, which is told of it while it is built, and
+ * whoever has something from another before the one in whose row it stands.
+ */
+static int step_threads(struct restore *r, struct ckpt_err **err)
+{
+	int rc = 0;
+
+	for (size_t i = r->n_procs; rc == 0 && i-- > 0;)
+		if (!r->proc[i].zombie)
+			rc = finish_process(&r->proc[i], err);
 	return rc;
 }
 
 /* ---- prove ---- */
 
-static int compare_now(struct build *b, struct snapshot *s, const struct freeze *f,
-		       struct ckpt_err **err)
+/* The threads of a process, as if they had been frozen. */
+static int take_built(const struct build *b, const struct snapshot *s, struct taken *taken,
+		      struct ckpt_err **err)
 {
-	struct kind_dump kd = { .loader = b->loader, .snap = s, .root = b->pid };
-	_cleanup_json_ json_t *objects = NULL, *task = NULL;
-	struct objects os = { 0 };
+	_cleanup_free_ struct frozen *frozen = calloc(b->n_threads, sizeof(*frozen));
+
+	if (!frozen)
+		return ckpt_fail_nomem(err);
+	for (size_t i = 0; i < b->n_threads; i++)
+		frozen[i] = (struct frozen){ .tid = b->thread[i].tid, .tgid = b->pid };
+	return take_frozen(taken, frozen, b->n_threads, s, false, err);
+}
+
+static int compare_process(const struct build *b, const struct snapshot *s, const struct tree *t,
+			   const struct objects *os, struct ckpt_err **err)
+{
+	_cleanup_json_ json_t *task = NULL;
 	struct area_pages pages = { 0 };
 	struct taken taken = { 0 };
-	int rc = kind_pids_open(&kd, &b->pid, 1, err);
+	int rc = b->zombie ? 0 : take_built(b, s, &taken, err);
 
 	if (rc == 0)
-		rc = objects_collect(&os, s, err);
-	if (rc == 0)
-		rc = take_frozen(&taken, f, s, false, err);
-	if (rc == 0)
-		rc = task_save(s, b->pid, &os, &taken, &task, err);
-	if (rc == 0)
+		rc = task_save(s, t, b->pid, os, &taken, &task, err);
+	if (rc == 0 && b->mm_owner == b && !b->zombie) {
 		rc = area_pages_find(&pages, s, b->pid, b->pid, AREA_ALL, err);
-	if (rc == 0)
-		rc = area_guards_save(&pages, json_object_get(task, "mm"), err);
-	if (rc == 0)
-		rc = objects_save(&os, &kd, false, &objects, err);
-	if (rc == 0)
-		rc = objects_same(b->kr.objects, objects, err);
+		if (rc == 0)
+			rc = area_guards_save(&pages, json_object_get(task, "mm"), err);
+		if (rc == 0)
+			rc = inherited_save(&b->inherited, json_object_get(task, "mm"), err);
+	}
 	if (rc == 0)
 		rc = tasks_same(b->task, task, err);
 	area_pages_done(&pages);
 	taken_done(&taken);
-	objects_done(&os);
+	return rc < 0 ? ckpt_wrap(err, rc, "process %d", b->vpid) : 0;
+}
+
+static int compare_objects(struct restore *r, const struct snapshot *s, const struct tree *t,
+			   const struct objects *os, struct ckpt_err **err)
+{
+	struct kind_dump kd = { .loader = r->loader, .snap = s, .root = r->proc[0].pid };
+	_cleanup_json_ json_t *objects = NULL;
+	_cleanup_free_ pid_t *pids = NULL;
+	size_t n;
+	int rc;
+
+	pids = tree_pids(t, false, &n);
+	rc = pids ? kind_pids_open(&kd, pids, n, err) : ckpt_fail_nomem(err);
+	if (rc == 0)
+		rc = objects_save(os, &kd, false, &objects, err);
+	if (rc == 0)
+		rc = objects_same(r->kr.objects, objects, err);
 	kind_pids_close(&kd);
 	return rc;
 }
 
-static int step_prove(struct build *b, struct ckpt_err **err)
+/* The tree must be the one of the image, in the same order. */
+static int compare_tree(const struct restore *r, const struct tree *t, struct ckpt_err **err)
 {
-	struct freeze f = { .tgid = b->pid, .n = b->n_threads };
-	struct snapshot *s = NULL;
-	int rc = look_snapshot(b->loader, b->pid, &s, err);
+	if (t->n != r->n_procs)
+		return ckpt_fail(err, EIO, CKPT_E_DIFFERENT, "there were %zu processes, now %zu",
+				 r->n_procs, t->n);
+	for (size_t i = 0; i < t->n; i++)
+		if (t->proc[i].tgid != r->proc[i].pid)
+			return ckpt_fail(err, EIO, CKPT_E_DIFFERENT,
+					 "process %d is not where it was in the tree",
+					 r->proc[i].vpid);
+	return 0;
+}
 
-	f.thread = calloc(f.n, sizeof(*f.thread));
-	if (!f.thread && rc == 0)
-		rc = ckpt_fail_nomem(err);
-	for (size_t i = 0; rc == 0 && i < f.n; i++)
-		f.thread[i].tid = b->thread[i].tid;
+static int step_prove(struct restore *r, struct ckpt_err **err)
+{
+	struct snapshot *s = NULL;
+	struct objects os = { 0 };
+	struct tree t = { 0 };
+	int rc = look_snapshot(r->loader, r->proc[0].pid, false, &t, &s, err);
+
 	if (rc == 0)
-		rc = compare_now(b, s, &f, err);
+		rc = compare_tree(r, &t, err);
+	if (rc == 0)
+		rc = objects_collect(&os, s, &t, err);
+	if (rc == 0)
+		rc = compare_objects(r, s, &t, &os, err);
+	for (size_t i = 0; rc == 0 && i < r->n_procs; i++)
+		rc = compare_process(&r->proc[i], s, &t, &os, err);
+	objects_done(&os);
 	snapshot_free(s);
-	free(f.thread);
+	tree_done(&t);
 	return rc;
 }
 
-static void step_go(struct build *b)
+static void step_go(struct restore *r)
 {
-	json_int_t stopped =
-		json_integer_value(json_object_get(json_object_get(b->task, "info"), "stopped"));
+	objects_go(&r->kr);
+	for (size_t p = r->n_procs; p-- > 0;) {
+		struct build *b = &r->proc[p];
 
-	objects_go(&b->kr);
-	if (stopped)
-		kill(b->pid, SIGSTOP);
-	for (size_t i = 0; i < b->n_threads; i++)
-		trace_resume(b->thread[i].tid, PTRACE_DETACH, 0);
-	b->made = false; /* it lives its own life */
-}
-
-/* ---- checksums ---- */
-
-/*
- * The pages' checksums are verified by a thread of ours while the child reads the same pages into
- * place: what the one has brought from the disk the other finds in the page cache. Nothing of the
- * program runs before both are done.
- */
-struct verifier {
-	pthread_t thread;
-	bool runs;
-	struct core_file *core;
-	int rc;
-	struct ckpt_err *err;
-};
-
-static void *verify_main(void *arg)
-{
-	struct verifier *v = arg;
-
-	v->rc = core_verify(v->core, &v->err);
-	return NULL;
-}
-
-/* A compressed core was verified when it was unpacked. */
-static void verify_start(struct verifier *v, struct core_file *core)
-{
-	*v = (struct verifier){ .core = core };
-	if (core->compressed)
-		return;
-	v->runs = pthread_create(&v->thread, NULL, verify_main, v) == 0;
-	if (!v->runs)
-		verify_main(v);
-}
-
-static int verify_end(struct verifier *v, int rc, struct ckpt_err **err)
-{
-	if (v->runs)
-		pthread_join(v->thread, NULL);
-	v->runs = false;
-	if (rc == 0 && v->rc < 0 && err) {
-		*err = v->err;
-		return v->rc;
+		for (size_t i = 0; !b->zombie && i < b->n_threads; i++)
+			trace_resume(b->thread[i].tid, PTRACE_DETACH, 0);
+		b->made = false; /* it lives its own life */
 	}
-	ckpt_err_free(v->err);
-	return rc < 0 ? rc : v->rc;
 }
 
 /* ---- the whole ---- */
 
-static int build(struct build *b, struct ckpt_restore_result *ret, struct ckpt_err **err)
+static void sum_up(const struct restore *r, struct ckpt_restore_result *ret)
+{
+	ret->pid = r->proc[0].pid;
+	ret->n_tasks = (unsigned int)r->n_procs;
+	for (size_t i = 0; i < r->n_procs; i++) {
+		ret->n_threads += r->proc[i].zombie ? 0 : (unsigned int)r->proc[i].n_threads;
+		ret->memory_bytes += r->proc[i].core.n_pages * CORE_PAGE;
+	}
+}
+
+static int restore(struct restore *r, struct ckpt_restore_result *ret, struct ckpt_err **err)
 {
 	struct stage_clock clock;
-	struct verifier verifier;
 	int rc;
 
 	stage_clock_start(&clock, ret->stages, &ret->n_stages);
-	rc = step_open(b, err);
+	rc = step_open(r, err);
 	if (rc == 0)
-		rc = step_objects(b, err);
+		rc = step_objects(r, err);
 	if (rc < 0)
 		return rc;
 	stage_done(&clock, "open");
-	rc = build_choose_arena(b, err);
-	if (rc == 0 && b->opts->new_pidns)
-		rc = pidns_make(&b->ns_init, &b->ns_hold_fd, err);
+	rc = build_choose_arena(r, err);
+	if (rc == 0 && r->opts->new_pidns)
+		rc = pidns_make(&r->ns_init, &r->ns_hold_fd, err);
 	if (rc == 0)
-		rc = build_clone(b, err);
-	if (rc == 0)
-		rc = objects_connect(&b->kr, err);
+		rc = tree_build(r, err);
 	if (rc < 0)
 		return rc;
 	stage_done(&clock, "tasks");
-	verify_start(&verifier, &b->core);
-	rc = build_memory(b, err);
+	rc = build_zombies(r, err);
 	if (rc == 0)
-		rc = build_files(b, err);
-	rc = verify_end(&verifier, rc, err);
+		rc = objects_connect(&r->kr, err);
+	if (rc == 0)
+		rc = step_files(r, err);
 	if (rc < 0)
 		return rc;
-	stage_done(&clock, "fill");
-	rc = build_threads(b, err);
-	if (rc == 0)
-		rc = step_threads(b, err);
+	stage_done(&clock, "files");
+	rc = step_threads(r, err);
 	if (rc < 0)
 		return rc;
 	stage_done(&clock, "threads");
-	rc = objects_set_owners(&b->kr, err);
+	rc = objects_set_owners(&r->kr, err);
 	if (rc == 0)
-		rc = step_prove(b, err);
+		rc = step_prove(r, err);
 	if (rc < 0)
 		return rc;
 	stage_done(&clock, "prove");
-	ret->pid = b->pid;
-	ret->n_tasks = 1;
-	ret->n_threads = (unsigned int)b->n_threads;
-	ret->memory_bytes = b->core.n_pages * CORE_PAGE;
-	step_go(b);
+	sum_up(r, ret);
+	step_go(r);
 	stage_done(&clock, "go");
 	return 0;
 }
 
-static void build_done(struct build *b, bool ok)
+static void restore_done(struct restore *r, bool ok)
 {
 	if (!ok)
-		build_kill(b);
+		tree_kill(r);
 	pidns_leave();
-	arena_done(&b->arena);
-	objects_close(&b->kr);
-	close_reset(&b->cwd_fd);
-	close_reset(&b->root_fd);
-	close_reset(&b->exe_fd);
-	close_reset(&b->pages_fd);
-	close_reset(&b->self_fd);
-	close_reset(&b->ns_hold_fd);
-	build_areas_done(b);
-	json_decref(b->inherited);
-	free(b->thread);
-	core_done(&b->core);
-	image_done(&b->im);
-	free(b);
+	arena_done(&r->arena);
+	objects_close(&r->kr);
+	close_reset(&r->self_fd);
+	close_reset(&r->ns_hold_fd);
+	for (size_t i = 0; i < r->n_procs && r->proc; i++) {
+		build_areas_done(&r->proc[i]);
+		inherited_done(&r->proc[i].inherited);
+		free(r->proc[i].thread);
+		core_done(&r->proc[i].core);
+	}
+	free(r->proc);
+	free(r->helper);
+	plan_done(&r->plan);
+	json_decref(r->inherited);
+	image_done(&r->im);
+	free(r);
 }
 
 /* The child inherits our signal mask and dispositions until it gets its own: nothing may reach it
  * meanwhile. */
-static int restore_signals_blocked(struct build *b, struct ckpt_restore_result *ret,
+static int restore_signals_blocked(struct restore *r, struct ckpt_restore_result *ret,
 				   struct ckpt_err **err)
 {
 	struct trace_clock clock;
@@ -643,10 +687,10 @@ static int restore_signals_blocked(struct build *b, struct ckpt_restore_result *
 		sigemptyset(&alarm);
 		sigaddset(&alarm, SIGALRM);
 		sigprocmask(SIG_UNBLOCK, &alarm, NULL);
-		rc = build(b, ret, err);
+		rc = restore(r, ret, err);
 		trace_clock_stop(&clock);
 	}
-	build_done(b, rc == 0);
+	restore_done(r, rc == 0);
 	sigprocmask(SIG_SETMASK, &old, NULL);
 	return rc;
 }
@@ -656,31 +700,24 @@ int ckpt_restore(struct ckpt_session *s, const struct ckpt_restore_opts *opts,
 {
 	struct ckpt_restore_result result = { 0 };
 	uint64_t start = now_us();
-	struct build *b;
+	struct restore *r;
 	int rc;
 
 	if (opts->size != sizeof(*opts))
 		return ckpt_fail(err, EINVAL, CKPT_E_USAGE,
 				 "the program was built for another version of this library");
-	b = calloc(1, sizeof(*b));
-	if (!b)
+	r = calloc(1, sizeof(*r));
+	if (!r)
 		return ckpt_fail_nomem(err);
-	*b = (struct build){ .opts = opts,
-			     .im = IMAGE_INIT,
-			     .core.fd = -1,
-			     .pages_fd = -1,
-			     .self_fd = -1,
-			     .cwd_fd = -1,
-			     .root_fd = -1,
-			     .exe_fd = -1,
-			     .ns_hold_fd = -1,
-			     .arena.fd = -1 };
-	rc = session_loader(s, &b->loader, err);
+	*r = (struct restore){
+		.opts = opts, .im = IMAGE_INIT, .self_fd = -1, .ns_hold_fd = -1, .arena.fd = -1
+	};
+	rc = session_loader(s, &r->loader, err);
 	if (rc < 0) {
-		free(b);
+		free(r);
 		return rc;
 	}
-	rc = restore_signals_blocked(b, &result, err);
+	rc = restore_signals_blocked(r, &result, err);
 	if (rc < 0)
 		return rc;
 	result.total_us = now_us() - start;

@@ -64,19 +64,19 @@ static int take_thread(struct taken_thread *t, const struct snapshot *s, bool re
 	return rc;
 }
 
-int take_frozen(struct taken *t, const struct freeze *f, const struct snapshot *s, bool registers,
-		struct ckpt_err **err)
+int take_frozen(struct taken *t, const struct frozen *frozen, size_t n, const struct snapshot *s,
+		bool registers, struct ckpt_err **err)
 {
 	int rc = 0;
 
-	*t = (struct taken){ .thread = calloc(f->n ? f->n : 1, sizeof(*t->thread)), .n = f->n };
+	*t = (struct taken){ .thread = calloc(n ? n : 1, sizeof(*t->thread)), .n = n };
 	if (!t->thread) {
 		t->n = 0;
 		return ckpt_fail_nomem(err);
 	}
-	for (size_t i = 0; i < f->n; i++) {
-		t->thread[i].tid = f->thread[i].tid;
-		t->thread[i].group_stop = f->thread[i].group_stop;
+	for (size_t i = 0; i < n; i++) {
+		t->thread[i].tid = frozen[i].tid;
+		t->thread[i].group_stop = frozen[i].group_stop;
 	}
 	qsort(t->thread, t->n, sizeof(*t->thread), by_tid);
 	for (size_t i = 0; rc == 0 && i < t->n; i++) {
@@ -88,7 +88,7 @@ int take_frozen(struct taken *t, const struct freeze *f, const struct snapshot *
 	rc = trace_peek_signals(t->thread[0].tid, true, &t->shared, &t->n_shared);
 	if (rc < 0)
 		return ckpt_fail_errno(err, rc, CKPT_E_GONE,
-				       "read the pending signals of process %d", f->tgid);
+				       "read the pending signals of process %d", frozen->tgid);
 	return 0;
 }
 

@@ -28,10 +28,10 @@ struct taken {
 	size_t n_shared;
 };
 
-/* Take everything; with `registers` false only masks and queues. The process is frozen by the
- * caller. */
-int take_frozen(struct taken *t, const struct freeze *f, const struct snapshot *s, bool registers,
-		struct ckpt_err **err);
+/* Take everything of one process; with `registers` false only masks and queues. `frozen`: its `n`
+ * threads, at least one, stopped by the caller. */
+int take_frozen(struct taken *t, const struct frozen *frozen, size_t n, const struct snapshot *s,
+		bool registers, struct ckpt_err **err);
 const struct taken_thread *taken_thread(const struct taken *t, pid_t tid);
 void taken_done(struct taken *t);
 

@@ -2,11 +2,14 @@
 /* Writing a process into the manifest. See tasks.h; reading it back is restore_task.c. */
 #include "tasks.h"
 #include "areas.h"
+#include "kinds/kinds.h"
 #include "locks.h"
 #include "look.h"
 #include "util.h"
 
+#include <errno.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
 
@@ -447,33 +450,251 @@ static int fs_path_save(const struct snapshot *s, pid_t tgid, enum rec_path_what
 	return p ? path_save(&p->rec->inode, p->path, row, err) : 0;
 }
 
-static int process_save(const struct snapshot *s, const struct rec_process *p, json_t *o)
+/*
+ * Sessions and process groups by number, in the process's own pid namespace. 0: the one in which
+ * the root is though nobody of the tree made it; that is not brought back, it has the restorer's.
+ */
+static pid_t saved_sid(const struct snapshot *s, pid_t root, const struct rec_process *p)
+{
+	const struct rec_process *r = snapshot_process(s, root);
+
+	return r && p->sid == r->sid && r->sid != r->tgid ? 0 : p->vsid;
+}
+
+static pid_t saved_pgid(const struct snapshot *s, pid_t root, const struct rec_process *p)
+{
+	const struct rec_process *r = snapshot_process(s, root);
+
+	return r && p->pgid == r->pgid && !snapshot_process(s, r->pgid) ? 0 : p->vpgid;
+}
+
+static pid_t saved_ppid(const struct snapshot *s, pid_t root, const struct rec_process *p)
+{
+	const struct rec_task *parent = p->tgid != root ? snapshot_task(s, p->ppid) : NULL;
+
+	return parent ? parent->vtgid : 0;
+}
+
+/* What every process has, a zombie too. */
+static int relations_save(const struct snapshot *s, pid_t root, const struct rec_process *p,
+			  json_t *o)
 {
 	const struct rec_task *leader = snapshot_task(s, p->tgid);
 	json_t *info = json_object();
 	int rc = json_object_set_new(o, "info", info);
 
 	rc |= js_set_int(o, "pid", leader->vtgid);
-	rc |= js_set_bool(o, "session_leader", p->sid == p->tgid);
-	rc |= js_set_bool(o, "group_leader", p->pgid == p->tgid);
-	rc |= js_set_int(o, "umask", p->umask);
-	rc |= js_set_int(o, "oom_score_adj", p->oom_score_adj);
+	rc |= js_set_int(o, "ppid", saved_ppid(s, root, p));
+	rc |= js_set_int(o, "sid", saved_sid(s, root, p));
+	rc |= js_set_int(o, "pgid", saved_pgid(s, root, p));
+	/* The root's is that of whoever restores it. */
+	if (p->tgid != root)
+		rc |= js_set_int(o, "exit_signal", leader->exit_signal);
+	rc |= js_set_int(info, "ppid", p->ppid);
+	rc |= js_set_int(info, "pgid", p->pgid);
+	rc |= js_set_int(info, "sid", p->sid);
+	rc |= js_set_int(info, "utime_ns", (int64_t)p->utime_ns);
+	rc |= js_set_int(info, "stime_ns", (int64_t)p->stime_ns);
+	rc |= js_set_int(info, "start_boottime_ns", (int64_t)leader->start_boottime_ns);
+	return rc;
+}
+
+/* SIGNAL_STOP_STOPPED of include/linux/sched/signal.h */
+#define STOP_STOPPED 0x1u
+
+static int process_save(const struct snapshot *s, const struct rec_process *p,
+			const struct taken *taken, json_t *o)
+{
+	json_t *info = json_object_get(o, "info");
+	int rc = js_set_int(o, "oom_score_adj", p->oom_score_adj);
+
 	rc |= js_set_bool(o, "child_subreaper", p->is_child_subreaper != 0);
 	rc |= limits_save(p, o);
 	rc |= itimer_save(o, "itimer_real", &p->it_real);
 	rc |= itimer_save(o, "itimer_virtual", &p->it_virt);
 	rc |= itimer_save(o, "itimer_prof", &p->it_prof);
 	rc |= timers_save(s, p->tgid, o);
-	rc |= js_set_int(info, "ppid", p->ppid);
-	rc |= js_set_int(info, "pgid", p->pgid);
-	rc |= js_set_int(info, "sid", p->sid);
 	rc |= js_set_bool(info, "tty", p->tty_major != 0);
-	rc |= js_set_int(info, "utime_ns", (int64_t)p->utime_ns);
-	rc |= js_set_int(info, "stime_ns", (int64_t)p->stime_ns);
-	rc |= js_set_int(info, "start_boottime_ns", (int64_t)leader->start_boottime_ns);
 	rc |= js_set_int(info, "next_timer_id", p->next_posix_timer_id);
+	/* The stop signal of a stopped process; it is stopped again when restored. */
+	rc |= js_set_int(info, "stopped", taken->n ? taken->thread[0].group_stop : 0);
+	rc |= js_set_bool(info, "stop_told", p->signal_flags & STOP_STOPPED && !p->group_exit_code);
 	return rc;
 }
+
+/* ---- what processes share ---- */
+
+static uint64_t shared_id(const struct rec_task *t, enum plan_shared what)
+{
+	const uint64_t id[] = { [PLAN_MM] = t->mm_id,
+				[PLAN_FILES] = t->files_id,
+				[PLAN_FS] = t->fs_id,
+				[PLAN_SIGHAND] = t->sighand_id };
+
+	return id[what];
+}
+
+/* A thread that still has what its process has; NULL: a zombie. */
+static const struct rec_task *living_thread(const struct snapshot *s, pid_t tgid)
+{
+	size_t first, n;
+
+	snapshot_tasks_of(s, tgid, &first, &n);
+	for (size_t i = first; i < first + n; i++)
+		if (!task_is_exiting(s->tasks[i]))
+			return s->tasks[i];
+	return NULL;
+}
+
+/*
+ * The number of the sharers of something: that of the first of them, as the tree is ordered, 0 when
+ * the process has it for itself.
+ */
+static uint32_t share_number(const struct snapshot *s, const struct tree *t, pid_t tgid,
+			     enum plan_shared what)
+{
+	const struct rec_task *me = living_thread(s, tgid);
+	uint32_t first = 0;
+	size_t n = 0;
+
+	for (size_t i = 0; me && i < t->n; i++) {
+		const struct rec_task *other = living_thread(s, t->proc[i].tgid);
+
+		if (!other || shared_id(other, what) != shared_id(me, what))
+			continue;
+		if (!n++)
+			first = (uint32_t)t->proc[i].vtgid;
+	}
+	return n > 1 ? first : 0;
+}
+
+static const char *const share_names[PLAN_SHARED_NR] = {
+	[PLAN_MM] = "mm",
+	[PLAN_FILES] = "files",
+	[PLAN_FS] = "fs",
+	[PLAN_SIGHAND] = "sighand",
+};
+
+static int shares_save(const struct snapshot *s, const struct tree *t, pid_t tgid,
+		       bool owns[PLAN_SHARED_NR], json_t *o)
+{
+	const struct rec_task *leader = snapshot_task(s, tgid);
+	json_t *row = json_object();
+	int rc = json_object_set_new(o, "shares", row);
+
+	for (int i = 0; i < PLAN_SHARED_NR; i++) {
+		uint32_t number = share_number(s, t, tgid, (enum plan_shared)i);
+
+		owns[i] = !number || number == (uint32_t)leader->vtgid;
+		if (number)
+			rc |= js_set_int(row, share_names[i], number);
+	}
+	if (json_object_size(row) == 0)
+		json_object_del(o, "shares");
+	return rc;
+}
+
+/* ---- the plan ---- */
+
+/* A session or group may be led by somebody in the tree, or by nobody any more. */
+static int check_leader(const struct tree *t, pid_t tgid, pid_t leader, const char *what,
+			struct ckpt_err **err)
+{
+	size_t first, n;
+	char who[128];
+
+	snapshot_members_of(t->members, leader, &first, &n);
+	if (!n || tree_process(t, leader))
+		return 0;
+	kind_process_words(leader, who, sizeof(who));
+	return ckpt_fail(err, EOPNOTSUPP, CKPT_E_UNSUPPORTED,
+			 "process %d belongs to the %s of %s, which is not in the tree", tgid, what,
+			 who);
+}
+
+int tasks_plan(const struct snapshot *s, const struct tree *t, struct plan *ret,
+	       struct ckpt_err **err)
+{
+	_cleanup_free_ struct plan_task *tasks = calloc(t->n + 1, sizeof(*tasks));
+	pid_t root = t->n ? t->proc[0].tgid : 0;
+
+	if (!tasks)
+		return ckpt_fail_nomem(err);
+	for (size_t i = 0; i < t->n; i++) {
+		const struct rec_process *p = snapshot_process(s, t->proc[i].tgid);
+		struct plan_task *pt = &tasks[i];
+		int rc = 0;
+
+		if (!p)
+			return ckpt_fail(err, ESRCH, CKPT_E_GONE, "process %d is gone",
+					 t->proc[i].tgid);
+		*pt = (struct plan_task){ .pid = t->proc[i].vtgid,
+					  .ppid = saved_ppid(s, root, p),
+					  .sid = saved_sid(s, root, p),
+					  .pgid = saved_pgid(s, root, p),
+					  .zombie = t->proc[i].zombie,
+					  .subreaper = p->is_child_subreaper };
+		for (int k = 0; k < PLAN_SHARED_NR; k++)
+			pt->share[k] = share_number(s, t, p->tgid, (enum plan_shared)k);
+		if (pt->sid)
+			rc = check_leader(t, p->tgid, p->sid, "session", err);
+		if (rc == 0 && pt->pgid)
+			rc = check_leader(t, p->tgid, p->pgid, "process group", err);
+		if (rc < 0)
+			return rc;
+	}
+	return plan_make(ret, tasks, t->n, err);
+}
+
+static int read_plan_task(const json_t *o, struct plan_task *pt, struct ckpt_err **err)
+{
+	const json_t *shares = json_object_get(o, "shares");
+	bool reaper = false;
+	int rc = js_i32(o, "pid", &pt->pid, err);
+
+	if (rc == 0)
+		rc = js_i32(o, "ppid", &pt->ppid, err);
+	if (rc == 0)
+		rc = js_i32(o, "sid", &pt->sid, err);
+	if (rc == 0)
+		rc = js_i32(o, "pgid", &pt->pgid, err);
+	if (rc == 0 && (pt->pid <= 1 || pt->ppid < 0 || pt->sid < 0 || pt->pgid < 0))
+		rc = ckpt_fail(err, EINVAL, CKPT_E_IMAGE, "pid %d cannot be restored", pt->pid);
+	pt->zombie = json_object_get(o, "zombie") != NULL;
+	if (rc == 0 && !pt->zombie)
+		rc = js_bool(o, "child_subreaper", &reaper, err);
+	pt->subreaper = reaper;
+	pt->inherits = json_array_size(json_object_get(json_object_get(o, "mm"), "inherited"));
+	for (int i = 0; rc == 0 && i < PLAN_SHARED_NR; i++)
+		if (json_object_get(shares, share_names[i]))
+			rc = js_u32(shares, share_names[i], &pt->share[i], err);
+	return rc;
+}
+
+int tasks_plan_image(const json_t *tasks, struct plan *ret, struct ckpt_err **err)
+{
+	size_t n = json_array_size(tasks);
+	_cleanup_free_ struct plan_task *pt = calloc(n + 1, sizeof(*pt));
+
+	if (!pt)
+		return ckpt_fail_nomem(err);
+	for (size_t i = 0; i < n; i++) {
+		int rc = read_plan_task(json_array_get(tasks, i), &pt[i], err);
+
+		if (rc < 0)
+			return rc;
+	}
+	return plan_make(ret, pt, n, err);
+}
+
+bool task_shares(const json_t *task, enum plan_shared what)
+{
+	const json_t *number = json_object_get(json_object_get(task, "shares"), share_names[what]);
+
+	return number && !json_equal(number, json_object_get(task, "pid"));
+}
+
+/* ---- the whole ---- */
 
 static int locks_into(const struct snapshot *s, pid_t tgid, json_t *o, struct ckpt_err **err)
 {
@@ -485,27 +706,72 @@ static int locks_into(const struct snapshot *s, pid_t tgid, json_t *o, struct ck
 	return json_object_set_new(o, "locks", locks) ? ckpt_fail_nomem(err) : 0;
 }
 
-int task_save(const struct snapshot *s, pid_t tgid, const struct objects *os,
+/* An ended process: who it was, and what its parent will be told. */
+static int zombie_save(const struct snapshot *s, const struct rec_process *p, json_t *o)
+{
+	const struct rec_task *t = snapshot_task(s, p->tgid);
+	json_t *threads = json_array(), *row = json_object(), *zombie = json_object();
+	bool whole = p->signal_flags & 0x4; /* SIGNAL_GROUP_EXIT */
+	int rc = json_object_set_new(o, "threads", threads);
+
+	rc |= json_array_append_new(threads, row);
+	rc |= json_object_set_new(o, "zombie", zombie);
+	rc |= js_set_int(row, "tid", t->vtid);
+	rc |= js_set_bytes(row, "comm", t->comm);
+	rc |= cred_save(s, t, row);
+	/* Bit 7 says that a core was dumped: that cannot be repeated. */
+	rc |= js_set_int(zombie, "status", (whole ? p->group_exit_code : t->exit_code) & 0xff7f);
+	return rc;
+}
+
+static int fs_save(const struct snapshot *s, const struct rec_process *p, json_t *o,
+		   struct ckpt_err **err)
+{
+	int rc = js_set_int(o, "umask", p->umask) ? ckpt_fail_nomem(err) : 0;
+
+	if (rc == 0)
+		rc = fs_path_save(s, p->tgid, REC_PATH_CWD, "cwd", o, err);
+	return rc < 0 ? rc : fs_path_save(s, p->tgid, REC_PATH_ROOT, "root", o, err);
+}
+
+static int live_save(const struct snapshot *s, const struct tree *t, const struct rec_process *p,
+		     const struct objects *os, const struct taken *taken, json_t *o,
+		     struct ckpt_err **err)
+{
+	bool owns[PLAN_SHARED_NR];
+	int rc = 0;
+
+	if (process_save(s, p, taken, o) || shares_save(s, t, p->tgid, owns, o) ||
+	    pending_save(taken->shared, taken->n_shared, o))
+		return ckpt_fail_nomem(err);
+	if ((owns[PLAN_SIGHAND] && sighand_save(snapshot_sighand(s, p->tgid), o)) ||
+	    (owns[PLAN_FILES] && files_save(s, p->tgid, os, o)))
+		return ckpt_fail_nomem(err);
+	if (owns[PLAN_FS])
+		rc = fs_save(s, p, o, err);
+	if (rc == 0 && owns[PLAN_FILES])
+		rc = locks_into(s, p->tgid, o, err);
+	if (rc == 0)
+		rc = threads_save(s, p->tgid, taken, o, err);
+	if (rc == 0 && owns[PLAN_MM])
+		rc = mm_save(s, p->tgid, os, o, err);
+	return rc;
+}
+
+int task_save(const struct snapshot *s, const struct tree *t, pid_t tgid, const struct objects *os,
 	      const struct taken *taken, json_t **ret, struct ckpt_err **err)
 {
 	const struct rec_process *p = snapshot_process(s, tgid);
+	const struct tree_process *tp = tree_process(t, tgid);
 	_cleanup_json_ json_t *o = json_object();
-	int rc;
+	int rc = 0;
 
-	if (!p || !snapshot_task(s, tgid))
+	if (!p || !tp || !snapshot_task(s, tgid))
 		return ckpt_fail(err, ESRCH, CKPT_E_GONE, "process %d is gone", tgid);
-	if (process_save(s, p, o) || sighand_save(snapshot_sighand(s, tgid), o) ||
-	    files_save(s, tgid, os, o) || pending_save(taken->shared, taken->n_shared, o))
+	if (relations_save(s, t->proc[0].tgid, p, o) || (tp->zombie && zombie_save(s, p, o)))
 		return ckpt_fail_nomem(err);
-	rc = fs_path_save(s, tgid, REC_PATH_CWD, "cwd", o, err);
-	if (rc == 0)
-		rc = fs_path_save(s, tgid, REC_PATH_ROOT, "root", o, err);
-	if (rc == 0)
-		rc = locks_into(s, tgid, o, err);
-	if (rc == 0)
-		rc = threads_save(s, tgid, taken, o, err);
-	if (rc == 0)
-		rc = mm_save(s, tgid, os, o, err);
+	if (!tp->zombie)
+		rc = live_save(s, t, p, os, taken, o, err);
 	if (rc == 0)
 		*ret = TAKE_PTR(o);
 	return rc;

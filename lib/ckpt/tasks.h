@@ -12,12 +12,25 @@
 #include "err.h"
 #include "kind.h"
 #include "loader.h"
+#include "plan.h"
 #include "take.h"
+#include "tree.h"
 #include <jansson.h>
 
-/* Save one process; `taken` was taken from the same frozen state as the snapshot. */
-int task_save(const struct snapshot *s, pid_t tgid, const struct objects *os,
+/*
+ * Save one process of the tree; `taken` was taken from the same frozen state as the snapshot. What
+ * processes share ("shares": mm, files, fs, sighand) stands in the row of the first of them, whose
+ * pid is the sharers' number.
+ */
+int task_save(const struct snapshot *s, const struct tree *t, pid_t tgid, const struct objects *os,
 	      const struct taken *taken, json_t **ret, struct ckpt_err **err);
+/* Has it this from another process of the image, in whose row it stands? */
+bool task_shares(const json_t *task, enum plan_shared what);
+
+/* The plan of the tree's births, from a snapshot, and from the "tasks" of a manifest. */
+int tasks_plan(const struct snapshot *s, const struct tree *t, struct plan *ret,
+	       struct ckpt_err **err);
+int tasks_plan_image(const json_t *tasks, struct plan *ret, struct ckpt_err **err);
 
 /*
  * Compare what was saved with what is there now. Differences are named by their place

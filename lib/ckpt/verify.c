@@ -5,6 +5,7 @@
  * could restore it is another question.
  */
 #include "build.h"
+#include "tasks.h"
 #include "util.h"
 
 #include <errno.h>
@@ -154,7 +155,8 @@ static int verify_descriptors(const struct verify *v, const json_t *task, struct
 static int verify_areas(const struct verify *v, json_t *task, const struct core_file *core,
 			struct ckpt_err **err)
 {
-	struct build b = { .task = task, .core = *core, .kr = { .n_fd = v->n_objects + 1 } };
+	struct restore r = { .kr = { .n_fd = v->n_objects + 1 } };
+	struct build b = { .r = &r, .task = task, .core = *core };
 	int rc = build_areas_parse(&b, err);
 
 	build_areas_done(&b);
@@ -190,17 +192,19 @@ static int verify_task(struct verify *v, json_t *task, struct ckpt_err **err)
 		return rc;
 	if (pid <= 1)
 		return ckpt_fail(err, EBADMSG, CKPT_E_IMAGE, "pid %d cannot be a process's", pid);
+	if (json_object_get(task, "zombie"))
+		return 0;
 	rc = open_core(v, pid, &core, &bytes, err);
 	if (rc < 0)
 		return ckpt_wrap(err, rc, "process %d", pid);
 	rc = verify_threads(task, pid, &core, err);
-	if (rc == 0)
+	if (rc == 0 && !task_shares(task, PLAN_FILES))
 		rc = verify_descriptors(v, task, err);
-	if (rc == 0)
+	if (rc == 0 && !task_shares(task, PLAN_MM))
 		rc = verify_areas(v, task, &core, err);
-	if (rc == 0)
+	if (rc == 0 && !task_shares(task, PLAN_FS))
 		rc = js_obj(task, "cwd", &dir, err);
-	if (rc == 0)
+	if (rc == 0 && !task_shares(task, PLAN_FS))
 		rc = js_obj(task, "root", &dir, err);
 	if (rc == 0)
 		rc = core_verify(&core, err);
@@ -210,24 +214,19 @@ static int verify_task(struct verify *v, json_t *task, struct ckpt_err **err)
 	return progress(v, bytes, err);
 }
 
-/* Every process once, and the root among them. */
-static int verify_pids(const struct verify *v, struct ckpt_err **err)
+/* Every process once, the root first, and an order in which they can be made. */
+static int verify_tree(const struct verify *v, struct ckpt_err **err)
 {
+	struct plan plan = { 0 };
 	int32_t root = 0, pid = 0;
-	size_t n = json_array_size(v->tasks);
-	bool found = false;
 	int rc = js_i32(v->im.manifest, "root_pid", &root, err);
 
-	for (size_t i = 0; rc == 0 && i < n; i++) {
-		rc = js_i32(json_array_get(v->tasks, i), "pid", &pid, err);
-		found |= pid == root;
-		for (size_t k = 0; rc == 0 && k < i; k++)
-			if (json_equal(json_object_get(json_array_get(v->tasks, k), "pid"),
-				       json_object_get(json_array_get(v->tasks, i), "pid")))
-				rc = ckpt_fail(err, EBADMSG, CKPT_E_IMAGE,
-					       "process %d is there twice", pid);
-	}
-	if (rc == 0 && !found)
+	if (rc == 0)
+		rc = tasks_plan_image(v->tasks, &plan, err);
+	plan_done(&plan);
+	if (rc == 0)
+		rc = js_i32(json_array_get(v->tasks, 0), "pid", &pid, err);
+	if (rc == 0 && pid != root)
 		rc = ckpt_fail(err, EBADMSG, CKPT_E_IMAGE, "its root process %d is not there",
 			       root);
 	return rc;
@@ -259,7 +258,7 @@ static int verify(struct verify *v, struct ckpt_err **err)
 		if (!strncmp(name, "core.", 5))
 			v->total_bytes += bytes;
 	}
-	rc = verify_pids(v, err);
+	rc = verify_tree(v, err);
 	if (rc == 0)
 		rc = verify_objects(v, err);
 	for (size_t i = 0; rc == 0 && i < json_array_size(v->tasks); i++)

@@ -117,6 +117,7 @@ static void child_end(pid_t pid)
 struct trip {
 	pid_t pid;
 	struct snapshot *snap;
+	struct tree tree;
 	struct objects os;
 	struct kind_dump d;
 	struct image im;
@@ -147,7 +148,8 @@ static void trip_look(struct trip *t, make_fn *make)
 		fail_msg("%s", why.what);
 	if (snapshot_take(loader, &t->pid, 1, SNAPSHOT_ALL, &t->snap, &why) < 0)
 		fail_msg("%s", why.what);
-	if (objects_collect(&t->os, t->snap, &err) < 0)
+	if (tree_find(&t->tree, loader, t->pid, true, &err) < 0 ||
+	    objects_collect(&t->os, t->snap, &t->tree, &err) < 0)
 		fail_err(err);
 	t->d = (struct kind_dump){
 		.loader = loader, .snap = t->snap, .root = t->pid, .deleted_limit_bytes = LIMIT
@@ -163,6 +165,7 @@ static void trip_done(struct trip *t)
 	objects_close(&t->r);
 	objects_done(&t->os);
 	snapshot_free(t->snap);
+	tree_done(&t->tree);
 	image_done(&t->im);
 	json_decref(t->files);
 	kind_pids_close(&t->d);

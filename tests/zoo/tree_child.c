@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* zoo: refuse="child" */
-/* Not supported yet: a process with a child. */
+/* A child that its parent waits for, in the end with its exit status. */
 #include "zoo.h"
 
 #include <signal.h>
@@ -11,14 +10,14 @@
 int main(void)
 {
 	zoo_start();
+	pid_t self = getpid(), child = fork();
 	int status;
-	pid_t child = fork();
 
 	zoo_need(child >= 0);
 	if (child == 0) {
 		prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
 		zoo_wait();
-		_exit(42);
+		_exit(getppid() == self ? 42 : 43);
 	}
 	zoo_ready();
 	zoo_wait();
