@@ -277,7 +277,9 @@ static int push_guard(struct area_pages *p, uint64_t start, uint64_t end)
 
 static bool chosen(const struct rec_vma *v, enum area_choice choice)
 {
-	if (area_is_special(v))
+	/* Droppable memory is made to be lost: what lies there (the state of the vdso's random
+	 * numbers) must not exist twice. */
+	if (area_is_special(v) || v->vm_flags & VMF_DROPPABLE)
 		return false;
 	return choice == AREA_ALL || area_not_forked(v) == (choice == AREA_UNFORKED);
 }

@@ -418,28 +418,100 @@ static int last_calls(struct build *b, struct ckpt_err **err)
 	return 0;
 }
 
+/* Is a signal among those pending in this row, the process's or a thread's? */
+static bool is_pending(const json_t *o, int sig)
+{
+	const json_t *rows = json_object_get(o, "pending");
+	siginfo_t si;
+
+	for (size_t i = 0; i < json_array_size(rows); i++)
+		if (siginfo_parse(json_array_get(rows, i), &si, NULL) == 0 && si.si_signo == sig)
+			return true;
+	return false;
+}
+
+/*
+ * Let a stop signal other than SIGSTOP reach one thread. What it then does depends on its action,
+ * and on who is left of its session: the interrupt comes right behind it.
+ */
+static int deliver_stop(const struct build *b, int sig)
+{
+	pid_t tid = b->thread[0].tid;
+	int status, rc = trace_set_sigmask(tid, ~(1ULL << (sig - 1)));
+
+	if (rc == 0)
+		rc = kill(b->pid, sig) < 0 ? -errno : 0;
+	if (rc == 0)
+		rc = trace_resume(tid, PTRACE_CONT, 0);
+	if (rc == 0)
+		rc = trace_wait(tid, TRACE_STOP_DEADLINE_MS, &status);
+	if (rc == 0 && (!WIFSTOPPED(status) || WSTOPSIG(status) != sig || status >> 16))
+		rc = -EIO;
+	if (rc == 0)
+		rc = trace_interrupt(tid);
+	if (rc == 0)
+		rc = trace_resume(tid, PTRACE_CONT, sig);
+	return rc;
+}
+
 /*
  * A stopped process is stopped again, as a whole, before its parent is finished: so that what the
  * parent is told of it is gone when the parent's own signals are put in place. Nothing else may be
  * delivered on the way.
  */
-static int stop_again(struct build *b, struct ckpt_err **err)
+static int stop_by(struct build *b, int sig, int *ret_stopped_by)
 {
-	int rc = 0, group_stop;
+	int rc = 0;
 
 	for (size_t i = 0; rc == 0 && i < b->n_threads; i++)
 		rc = trace_set_sigmask(b->thread[i].tid, ~0ULL);
+	if (rc == 0 && sig == SIGSTOP)
+		rc = kill(b->pid, SIGSTOP) < 0 ? -errno
+					       : trace_resume(b->thread[0].tid, PTRACE_CONT, 0);
+	else if (rc == 0)
+		rc = deliver_stop(b, sig);
 	if (rc == 0)
-		rc = kill(b->pid, SIGSTOP) < 0 ? -errno : 0;
-	for (size_t i = 0; rc == 0 && i < b->n_threads; i++)
+		rc = trace_wait_stop(b->thread[0].tid, TRACE_STOP_DEADLINE_MS, ret_stopped_by);
+	if (rc < 0 || !*ret_stopped_by)
+		return rc;
+	for (size_t i = 1; rc == 0 && i < b->n_threads; i++)
 		rc = trace_resume(b->thread[i].tid, PTRACE_CONT, 0);
-	for (size_t i = 0; rc == 0 && i < b->n_threads; i++)
-		rc = trace_wait_stop(b->thread[i].tid, TRACE_STOP_DEADLINE_MS, &group_stop);
+	for (size_t i = 1; rc == 0 && i < b->n_threads; i++)
+		rc = trace_wait_stop(b->thread[i].tid, TRACE_STOP_DEADLINE_MS, ret_stopped_by);
+	return rc;
+}
+
+static int stop_again(struct build *b, int sig, struct ckpt_err **err)
+{
+	int stopped_by = 0, rc;
+
+	if (sig < 1 || sig > 64)
+		return ckpt_fail(err, EINVAL, CKPT_E_IMAGE, "process %d was stopped by signal %d",
+				 b->vpid, sig);
+	/* Which signal it was is seen by whoever waits for it. */
+	rc = stop_by(b, is_pending(b->task, sig) ? SIGSTOP : sig, &stopped_by);
+	if (rc == 0 && !stopped_by)
+		rc = stop_by(b, SIGSTOP, &stopped_by);
+	if (rc == 0 && !stopped_by)
+		rc = -EIO;
 	if (rc < 0)
 		return ckpt_fail_errno(err, rc, CKPT_E_DIED, "stop process %d again", b->vpid);
 	if (b->parent)
 		b->parent->n_told++;
 	return 0;
+}
+
+/* It acts when we let go: in a stopped process, after the next SIGCONT that does not remove it. */
+static int send_pending_stops(const struct build *b, struct ckpt_err **err)
+{
+	int rc = is_pending(b->task, SIGSTOP) ? kill(b->pid, SIGSTOP) : 0;
+
+	for (size_t i = 0; rc == 0 && i < b->n_threads; i++)
+		if (is_pending(b->thread[i].json, SIGSTOP))
+			rc = (int)syscall(SYS_tgkill, b->pid, b->thread[i].tid, SIGSTOP);
+	return rc < 0 ? ckpt_fail_errno(err, errno, CKPT_E_RESTORE, "send SIGSTOP to process %d",
+					b->vpid)
+		      : 0;
 }
 
 static int set_final_state(const struct build_thread *t, struct ckpt_err **err)
@@ -462,13 +534,13 @@ static int set_final_state(const struct build_thread *t, struct ckpt_err **err)
 
 int build_finish(struct build *b, struct ckpt_err **err)
 {
-	bool stopped =
-		json_integer_value(json_object_get(json_object_get(b->task, "info"), "stopped"));
+	const json_t *info = json_object_get(b->task, "info");
+	int stopped = (int)json_integer_value(json_object_get(info, "stopped"));
 	int rc = last_calls(b, err);
 
 	if (rc == 0 && stopped)
-		rc = stop_again(b, err);
+		rc = stop_again(b, stopped, err);
 	for (size_t i = 0; rc == 0 && i < b->n_threads; i++)
 		rc = set_final_state(&b->thread[i], err);
-	return rc;
+	return rc < 0 ? rc : send_pending_stops(b, err);
 }

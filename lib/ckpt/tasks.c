@@ -37,9 +37,12 @@ static json_t *hex_array(const uint64_t *v, size_t n)
 
 /* ---- signals ---- */
 
-static json_t *siginfo_json(const siginfo_t *si)
+static json_t *siginfo_json(const siginfo_t *told)
 {
 	static const char digits[] = "0123456789abcdef";
+	/* Nobody can ever see more of a SIGSTOP than that it came. */
+	const siginfo_t stop = { .si_signo = SIGSTOP },
+			*si = told->si_signo == SIGSTOP ? &stop : told;
 	const unsigned char *p = (const unsigned char *)si;
 	char buf[2 * sizeof(*si) + 1];
 	size_t n = sizeof(*si);

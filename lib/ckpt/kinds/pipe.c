@@ -69,13 +69,19 @@ int pipe_ends_check(const struct kind_dump *d, const struct kind_file *f, const 
 
 /* ---- saving ---- */
 
-/* The lowest descriptor of the ring: its name in the image. */
-static int ring_index(const struct kind_dump *d, const struct kind_file *f)
+/* The lowest object of the ring: its name in the image. */
+static uint32_t ring_index(const struct kind_dump *d, const struct kind_file *f)
 {
-	for (size_t i = 0; i < d->snap->n_files; i++)
-		if (same_ring(f, d->snap->files[i].rec))
-			return d->snap->files[i].rec->fd;
-	return f->fd;
+	uint32_t lowest = objects_id(d->os, f->inode->file_id);
+
+	for (size_t i = 0; i < d->snap->n_files; i++) {
+		const struct rec_file *other = d->snap->files[i].rec;
+		uint32_t id = same_ring(f, other) ? objects_id(d->os, other->inode.file_id) : 0;
+
+		if (id && id < lowest)
+			lowest = id;
+	}
+	return lowest;
 }
 
 /* A read end of our own. The program's, where it has one: closing another could be noticed. */
@@ -133,7 +139,7 @@ static int drain(int from, int to, json_t *packets, struct ckpt_err **err)
 	return 0;
 }
 
-static int save_contents(struct kind_dump *d, const struct kind_file *f, int index, json_t *o,
+static int save_contents(struct kind_dump *d, const struct kind_file *f, uint32_t index, json_t *o,
 			 struct ckpt_err **err)
 {
 	_cleanup_close_ int from = -1, to = -1;
@@ -142,7 +148,7 @@ static int save_contents(struct kind_dump *d, const struct kind_file *f, int ind
 	char name[40];
 	int rc;
 
-	snprintf(name, sizeof(name), "pipe-%d", index);
+	snprintf(name, sizeof(name), "pipe-%u", index);
 	if (f->file->pipe_packets && json_object_set_new(o, "packets", packets = json_array()))
 		return ckpt_fail_nomem(err);
 	rc = get_reader(d, f, &from, err);
@@ -164,7 +170,7 @@ static int save_contents(struct kind_dump *d, const struct kind_file *f, int ind
 int pipe_ends_save(struct kind_dump *d, const struct kind_file *f, json_t *o, struct ckpt_err **err)
 {
 	static const char *const ends[] = { "none", "read", "write", "both" };
-	int index = ring_index(d, f);
+	uint32_t index = ring_index(d, f);
 	int rc = js_set_int(o, "pipe", index);
 
 	rc |= json_object_set_new(
@@ -173,7 +179,7 @@ int pipe_ends_save(struct kind_dump *d, const struct kind_file *f, json_t *o, st
 	rc |= js_set_int(o, "bytes", f->file->pipe_bytes);
 	if (rc)
 		return ckpt_fail_nomem(err);
-	if (!d->w || f->fd != index || !f->file->pipe_bytes)
+	if (!d->w || objects_id(d->os, f->inode->file_id) != index || !f->file->pipe_bytes)
 		return 0;
 	return save_contents(d, f, index, o, err);
 }

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
  * What pipes and FIFOs have in common: a ring of buffers, descriptions that are ends of it, and
- * peers. The descriptions of one ring are tied together by the member "pipe", the lowest descriptor
- * that refers to it.
+ * peers. The descriptions of one ring are tied together by the member "pipe", the number of the
+ * first object among them.
  */
 #ifndef CKPT_PIPE_H
 #define CKPT_PIPE_H
