@@ -67,7 +67,8 @@ struct kind_restore {
 	bool allow_changed;
 	int *fd; /* by object id: open descriptors, -1: none yet */
 	size_t n_fd;
-	json_t *objects; /* borrowed array */
+	json_t *objects;    /* borrowed array */
+	uint32_t *next_end; /* by object id: the next end of the same pipe, 0: none; owned */
 	/*
 	 * A pid or tid of the image, as this process sees it; 0: there is none. Asked for 0, it
 	 * gives minus the process group that the tree was in from the start. Good once the tasks
@@ -133,15 +134,18 @@ const struct ckpt_kind *kind_by_name(const char *name);	    /* NULL: unknown */
 
 struct objects {
 	struct object_row {
-		uint32_t id; /* number in the image, from 1 */
+		uint32_t id;		/* number in the image, from 1 */
+		uint32_t n_refs;	/* descriptors and areas that refer to it */
+		uint32_t next_of_inode; /* id of the next object with this inode open; 0: none */
 		uint64_t file_id;
 		struct kind_file f;
 		const struct ckpt_kind *kind;
 	} * row;
 
 	size_t n;
-	struct object_slot *hash; /* file_id -> row */
-	size_t hash_size;
+	struct object_slot *hash;   /* file_id -> row */
+	struct object_slot *inodes; /* inode_id -> its first row */
+	size_t hash_size;	    /* of both */
 };
 
 /*
@@ -154,8 +158,11 @@ int objects_collect(struct objects *os, const struct snapshot *s, const struct t
 void objects_done(struct objects *os);
 /* The number of an object, 0 when unknown. */
 uint32_t objects_id(const struct objects *os, uint64_t file_id);
-/* The first object that has this inode open; 0 when there is none. */
+/* The first object that has this inode open; 0 when there is none. The others follow by
+ * next_of_inode. */
 uint32_t objects_by_inode(const struct objects *os, uint64_t inode_id);
+/* The row of a number from 1 on. */
+const struct object_row *objects_row(const struct objects *os, uint32_t id);
 /* One finding per descriptor and per mapped file that no descriptor has; appended to f. */
 int objects_check(const struct objects *os, const struct kind_dump *d, struct ckpt_findings *f,
 		  struct ckpt_err **err);

@@ -20,7 +20,7 @@
 #include <unistd.h>
 
 struct object_slot {
-	uint64_t file_id;
+	uint64_t key;
 	uint32_t id; /* 0: empty */
 };
 
@@ -31,14 +31,19 @@ struct object_slot {
 
 /* ---- collecting ---- */
 
-static struct object_slot *slot_of(const struct objects *os, uint64_t file_id)
+static struct object_slot *slot_in(struct object_slot *hash, size_t size, uint64_t key)
 {
 	/* Addresses of slab objects differ in their middle bits. */
-	size_t i = (file_id >> 6) * 0x9e3779b97f4a7c15ULL >> 20 & (os->hash_size - 1);
+	size_t i = (key >> 6) * 0x9e3779b97f4a7c15ULL >> 20 & (size - 1);
 
-	while (os->hash[i].id && os->hash[i].file_id != file_id)
-		i = (i + 1) & (os->hash_size - 1);
-	return &os->hash[i];
+	while (hash[i].id && hash[i].key != key)
+		i = (i + 1) & (size - 1);
+	return &hash[i];
+}
+
+static struct object_slot *slot_of(const struct objects *os, uint64_t file_id)
+{
+	return slot_in(os->hash, os->hash_size, file_id);
 }
 
 static int reserve(struct objects *os, size_t n_max)
@@ -47,8 +52,9 @@ static int reserve(struct objects *os, size_t n_max)
 	while (os->hash_size < 2 * n_max)
 		os->hash_size *= 2;
 	os->hash = calloc(os->hash_size, sizeof(*os->hash));
+	os->inodes = calloc(os->hash_size, sizeof(*os->inodes));
 	os->row = calloc(n_max ? n_max : 1, sizeof(*os->row));
-	return os->hash && os->row ? 0 : -ENOMEM;
+	return os->hash && os->inodes && os->row ? 0 : -ENOMEM;
 }
 
 static struct object_row *row_for(struct objects *os, uint64_t file_id)
@@ -56,7 +62,7 @@ static struct object_row *row_for(struct objects *os, uint64_t file_id)
 	struct object_slot *s = slot_of(os, file_id);
 
 	if (!s->id) {
-		s->file_id = file_id;
+		s->key = file_id;
 		s->id = (uint32_t)++os->n;
 		os->row[s->id - 1] = (struct object_row){ .id = s->id, .file_id = file_id };
 		os->row[s->id - 1].f.fd = -1;
@@ -68,6 +74,7 @@ static void collect_file(struct objects *os, const struct snap_file *sf)
 {
 	struct object_row *r = row_for(os, sf->rec->inode.file_id);
 
+	r->n_refs++;
 	if (r->f.file)
 		return;
 	r->f.tgid = sf->rec->tgid;
@@ -90,6 +97,7 @@ static void collect_area(struct objects *os, const struct snap_vma *sv)
 {
 	struct object_row *r = row_for(os, sv->rec->inode.file_id);
 
+	r->n_refs++;
 	if (!r->f.inode) {
 		r->f.tgid = sv->rec->tgid;
 		r->f.inode = &sv->rec->inode;
@@ -125,8 +133,16 @@ int objects_collect(struct objects *os, const struct snapshot *s, const struct t
 			if (is_object(s->vmas[i].rec))
 				collect_area(os, &s->vmas[i]);
 	}
-	for (size_t i = 0; i < os->n; i++)
-		os->row[i].kind = kind_of(&os->row[i].f);
+	/* From the last to the first, so that the chains of an inode's objects are in order. */
+	for (size_t i = os->n; i-- > 0;) {
+		struct object_row *r = &os->row[i];
+		struct object_slot *s1 = slot_in(os->inodes, os->hash_size, r->f.inode->inode_id);
+
+		r->next_of_inode = s1->id;
+		s1->key = r->f.inode->inode_id;
+		s1->id = r->id;
+		r->kind = kind_of(&r->f);
+	}
 	return 0;
 }
 
@@ -134,6 +150,7 @@ void objects_done(struct objects *os)
 {
 	free(os->row);
 	free(os->hash);
+	free(os->inodes);
 	*os = (struct objects){ 0 };
 }
 
@@ -144,10 +161,12 @@ uint32_t objects_id(const struct objects *os, uint64_t file_id)
 
 uint32_t objects_by_inode(const struct objects *os, uint64_t inode_id)
 {
-	for (size_t i = 0; i < os->n; i++)
-		if (os->row[i].f.inode->inode_id == inode_id)
-			return os->row[i].id;
-	return 0;
+	return os->hash_size ? slot_in(os->inodes, os->hash_size, inode_id)->id : 0;
+}
+
+const struct object_row *objects_row(const struct objects *os, uint32_t id)
+{
+	return id && id <= os->n ? &os->row[id - 1] : NULL;
 }
 
 static int by_tgid(const void *a, const void *b)
@@ -594,6 +613,28 @@ static int open_rows(struct kind_restore *r, bool late, struct ckpt_err **err)
 	return rc;
 }
 
+/* All ends of a pipe are opened with the first of them: so they are found without a search. */
+static int chain_pipes(struct kind_restore *r, struct ckpt_err **err)
+{
+	size_t n = r->n_fd - 1;
+	_cleanup_free_ uint32_t *last = calloc(n + 1, sizeof(*last));
+
+	r->next_end = calloc(n + 1, sizeof(*r->next_end));
+	if (!last || !r->next_end)
+		return ckpt_fail_nomem(err);
+	for (uint32_t id = 1; id <= n; id++) {
+		json_int_t pipe = json_integer_value(
+			json_object_get(json_array_get(r->objects, id - 1), "pipe"));
+
+		if (pipe < 1 || pipe > (json_int_t)n)
+			continue;
+		if (last[pipe])
+			r->next_end[last[pipe]] = id;
+		last[pipe] = id;
+	}
+	return 0;
+}
+
 int objects_open(struct kind_restore *r, struct ckpt_err **err)
 {
 	size_t n = json_array_size(r->objects);
@@ -604,6 +645,8 @@ int objects_open(struct kind_restore *r, struct ckpt_err **err)
 	r->n_fd = n + 1;
 	for (size_t i = 0; i <= n; i++)
 		r->fd[i] = -1;
+	if (chain_pipes(r, err) < 0)
+		return -ENOMEM;
 	return open_rows(r, false, err);
 }
 
@@ -640,7 +683,9 @@ void objects_close(struct kind_restore *r)
 	for (size_t i = 0; i < r->n_fd && r->fd; i++)
 		close_reset(&r->fd[i]);
 	free(r->fd);
+	free(r->next_end);
 	r->fd = NULL;
+	r->next_end = NULL;
 	r->n_fd = 0;
 }
 

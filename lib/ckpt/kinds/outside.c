@@ -17,17 +17,12 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Descriptors and areas of the snapshot that refer to it. */
+/* Descriptors and areas of the dump that refer to it. */
 static uint64_t references(const struct kind_dump *d, uint64_t file_id)
 {
-	const struct snapshot *s = d->snap;
-	uint64_t n = 0;
+	const struct object_row *r = objects_row(d->os, objects_id(d->os, file_id));
 
-	for (size_t i = 0; i < s->n_files; i++)
-		n += s->files[i].rec->inode.file_id == file_id;
-	for (size_t i = 0; i < s->n_vmas; i++)
-		n += s->vmas[i].rec->has_file && s->vmas[i].rec->inode.file_id == file_id;
-	return n;
+	return r ? r->n_refs : 0;
 }
 
 static bool is_ours(const struct kind_dump *d, pid_t tgid)

@@ -21,27 +21,21 @@ enum { PAGE_BYTES = 4096, CHUNK = 64 << 10 };
 
 /* ---- the other holders ---- */
 
-static bool same_ring(const struct kind_file *f, const struct rec_file *other)
+/* The first object of the ring: its name in the image. */
+static uint32_t ring_index(const struct kind_dump *d, const struct kind_file *f)
 {
-	return other->pipe_id == f->file->pipe_id;
+	return objects_by_inode(d->os, f->inode->inode_id);
 }
 
-/* Descriptions of the snapshot, each counted at its first descriptor, as the kernel counts them. */
+/* Descriptions of the dump, as the kernel counts them. */
 static void count_ends(const struct kind_dump *d, const struct kind_file *f, uint32_t *readers,
 		       uint32_t *writers)
 {
-	const struct snapshot *s = d->snap;
+	const struct object_row *r = objects_row(d->os, ring_index(d, f));
 
-	for (size_t i = 0; i < s->n_files; i++) {
-		const struct rec_inode *ino = &s->files[i].rec->inode;
-		bool counted = !same_ring(f, s->files[i].rec);
-
-		for (size_t j = 0; j < i && !counted; j++)
-			counted = s->files[j].rec->inode.file_id == ino->file_id;
-		if (counted)
-			continue;
-		*readers += !!(ino->f_mode & FMODE_READ_BIT);
-		*writers += !!(ino->f_mode & FMODE_WRITE_BIT);
+	for (; r; r = objects_row(d->os, r->next_of_inode)) {
+		*readers += !!(r->f.inode->f_mode & FMODE_READ_BIT);
+		*writers += !!(r->f.inode->f_mode & FMODE_WRITE_BIT);
 	}
 }
 
@@ -69,34 +63,16 @@ int pipe_ends_check(const struct kind_dump *d, const struct kind_file *f, const 
 
 /* ---- saving ---- */
 
-/* The lowest object of the ring: its name in the image. */
-static uint32_t ring_index(const struct kind_dump *d, const struct kind_file *f)
-{
-	uint32_t lowest = objects_id(d->os, f->inode->file_id);
-
-	for (size_t i = 0; i < d->snap->n_files; i++) {
-		const struct rec_file *other = d->snap->files[i].rec;
-		uint32_t id = same_ring(f, other) ? objects_id(d->os, other->inode.file_id) : 0;
-
-		if (id && id < lowest)
-			lowest = id;
-	}
-	return lowest;
-}
-
 /* A read end of our own. The program's, where it has one: closing another could be noticed. */
 static int get_reader(const struct kind_dump *d, const struct kind_file *f, int *ret_fd,
 		      struct ckpt_err **err)
 {
+	const struct object_row *r = objects_row(d->os, ring_index(d, f));
 	char path[64];
 
-	for (size_t i = 0; i < d->snap->n_files; i++) {
-		const struct rec_file *other = d->snap->files[i].rec;
-		struct kind_file end = { .tgid = other->tgid, .fd = other->fd, .path = f->path };
-
-		if (same_ring(f, other) && other->inode.f_mode & FMODE_READ_BIT)
-			return kind_get_fd(d, &end, ret_fd, err);
-	}
+	for (; r; r = objects_row(d->os, r->next_of_inode))
+		if (r->f.inode->f_mode & FMODE_READ_BIT)
+			return kind_get_fd(d, &r->f, ret_fd, err);
 	snprintf(path, sizeof(path), "/proc/%d/fd/%d", f->tgid, f->fd);
 	*ret_fd = open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
 	return *ret_fd < 0 ? ckpt_fail_errno(err, errno, CKPT_E_SYS, "open a pipe for reading") : 0;
@@ -347,13 +323,9 @@ static bool row_of(const json_t *o, const struct ring *ring)
 static const json_t *first_row(const struct kind_restore *r, const struct ring *ring,
 			       const json_t *otherwise)
 {
-	for (size_t i = 0; i < json_array_size(r->objects); i++) {
-		const json_t *o = json_array_get(r->objects, i);
+	const json_t *o = json_array_get(r->objects, (size_t)ring->index - 1);
 
-		if (row_of(o, ring) && json_object_get(o, "data"))
-			return o;
-	}
-	return otherwise;
+	return ring->index > 0 && row_of(o, ring) ? o : otherwise;
 }
 
 int pipe_ends_open(struct kind_restore *r, const json_t *o, int rd_taken, int wr_taken,
@@ -377,12 +349,14 @@ int pipe_ends_open(struct kind_restore *r, const json_t *o, int rd_taken, int wr
 		rc = open_contents(r, &ring, &from, err);
 	if (rc == 0 && ring.data)
 		rc = fill(&ring, from, keep_wr, err);
-	for (size_t i = 0; rc == 0 && i < json_array_size(r->objects) && i + 1 < r->n_fd; i++) {
-		const json_t *row = json_array_get(r->objects, i);
-		int *at = &r->fd[i + 1];
+	if (rc == 0 && (ring.index < 1 || (size_t)ring.index >= r->n_fd))
+		rc = ckpt_fail(err, EINVAL, CKPT_E_IMAGE, "a pipe has no first end");
+	for (uint32_t id = rc == 0 ? (uint32_t)ring.index : 0; rc == 0 && id;
+	     id = r->next_end[id]) {
+		const json_t *row = json_array_get(r->objects, id - 1);
 
-		if (row_of(row, &ring) && *at < 0)
-			rc = open_end(row, &ring, keep_rd, &rd, &wr, at, err);
+		if (row_of(row, &ring) && r->fd[id] < 0)
+			rc = open_end(row, &ring, keep_rd, &rd, &wr, &r->fd[id], err);
 	}
 	return rc;
 }
