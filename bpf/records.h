@@ -351,9 +351,17 @@ struct rec_groups {
  */
 struct rec_request {
 	__u64 magic; /* REC_REQUEST_MAGIC */
-	__u32 type;  /* REC_TIMER or REC_GROUPS */
-	__u32 first; /* index of the first entry wanted */
+	__u32 type;  /* REC_TIMER or REC_GROUPS; REC_REQUEST_FILTER */
+	__u32 first; /* index of the first entry wanted; length of the list */
+	/*
+	 * REC_REQUEST_FILTER, in a pass over all processes: only those whose tgids are in this
+	 * sorted list of __s32 in the reader's memory.
+	 */
+	__u64 list;
+	__u64 nonce; /* another number for each list */
 };
+
+#define REC_REQUEST_FILTER 0x1000
 
 #define REC_REQUEST_MAGIC 0x65626370666d6f72ULL
 

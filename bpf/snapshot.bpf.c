@@ -83,7 +83,8 @@ _Static_assert(sizeof(struct rec_groups) + 4 * GROUPS_PER_PIECE == sizeof(struct
  */
 struct scratch {
 	__u32 busy;
-	__u32 pad;
+	__u32 wanted; /* the last answer of is_wanted(), and the question */
+	__u64 wanted_task, wanted_nonce;
 	struct walk walk;
 
 	union {
@@ -194,6 +195,66 @@ static __always_inline __s32 group_nr(const struct task_struct *task, const stru
 	if (r->level == 0)
 		return BPF_CORE_READ(task, tgid);
 	return pid_nr(BPF_CORE_READ(task, group_leader, thread_pid), r);
+}
+
+struct search {
+	__u64 list;
+	__s32 tgid;
+	__u32 low, high, found;
+};
+
+static long search_step(__u32 i, void *data)
+{
+	struct search *s = data;
+	__u32 middle = s->low + (s->high - s->low) / 2;
+	__s32 there = 0;
+
+	(void)i;
+	if (s->low >= s->high)
+		return 1;
+	bpf_probe_read_user(&there, sizeof(there), (const void *)(s->list + (__u64)middle * 4));
+	if (there == s->tgid) {
+		s->found = 1;
+		return 1;
+	}
+	if (there < s->tgid)
+		s->low = middle + 1;
+	else
+		s->high = middle;
+	return 0;
+}
+
+/* Second argument of the reader's read(2): its buffer, where a request may stand. */
+static __always_inline void read_request(struct rec_request *request)
+{
+	struct pt_regs *regs = (void *)bpf_task_pt_regs(bpf_get_current_task_btf());
+
+	bpf_probe_read_user(request, sizeof(*request), (void *)regs->si);
+}
+
+/*
+ * In a pass over the whole machine, is this one of the processes that the reader wants? In a pass
+ * over one process there is no such request, and the answer is yes.
+ */
+static __always_inline bool is_wanted(struct scratch *s, struct task_struct *task,
+				      const struct reader *r)
+{
+	struct rec_request request = {};
+	struct search search = {};
+
+	read_request(&request);
+	if (request.magic != REC_REQUEST_MAGIC || request.type != REC_REQUEST_FILTER)
+		return true;
+	if (s->wanted_task == (__u64)task && s->wanted_nonce == request.nonce)
+		return s->wanted;
+	search.list = request.list;
+	search.high = request.first;
+	search.tgid = group_nr(task, r);
+	bpf_loop(32, search_step, &search, 0);
+	s->wanted_task = (__u64)task;
+	s->wanted_nonce = request.nonce;
+	s->wanted = search.found;
+	return search.found;
 }
 
 static __always_inline void rec_init(struct rec_head *head, __u16 type, __u32 len)
@@ -942,10 +1003,12 @@ int snapshot_task(struct bpf_iter__task *ctx)
 	if (!s)
 		return AGAIN;
 	reader_init(&r);
-	fill_task(&s->task, task, &r);
-	bpf_seq_write(seq, &s->task, sizeof(s->task));
-	write_groups(seq, s, task, &r, 0);
-	write_group(seq, s, task, &r);
+	if (is_wanted(s, task, &r)) {
+		fill_task(&s->task, task, &r);
+		bpf_seq_write(seq, &s->task, sizeof(s->task));
+		write_groups(seq, s, task, &r, 0);
+		write_group(seq, s, task, &r);
+	}
 	scratch_put(s);
 	return 0;
 }
@@ -957,15 +1020,12 @@ int snapshot_more(struct bpf_iter__task *ctx)
 	struct seq_file *seq = ctx->meta->seq;
 	struct task_struct *task = ctx->task;
 	struct rec_request request = {};
-	struct pt_regs *regs;
 	struct reader r;
 	struct scratch *s;
 
 	if (!task)
 		return 0;
-	/* Second argument of the reader's read(2): its buffer. */
-	regs = (void *)bpf_task_pt_regs(bpf_get_current_task_btf());
-	bpf_probe_read_user(&request, sizeof(request), (void *)regs->si);
+	read_request(&request);
 	if (request.magic != REC_REQUEST_MAGIC)
 		return 0;
 	s = scratch_get();
@@ -1030,6 +1090,10 @@ int snapshot_vma(struct bpf_iter__task_vma *ctx)
 	if (!s)
 		return AGAIN;
 	reader_init(&r);
+	if (!is_wanted(s, task, &r)) {
+		scratch_put(s);
+		return 0;
+	}
 	out = &s->vma;
 	__builtin_memset(out, 0, sizeof(*out));
 	rec_init(&out->head, REC_VMA, sizeof(*out));
@@ -1306,6 +1370,10 @@ int snapshot_file(struct bpf_iter__task_file *ctx)
 	if (!s)
 		return AGAIN;
 	reader_init(&r);
+	if (!is_wanted(s, task, &r)) {
+		scratch_put(s);
+		return 0;
+	}
 	inode = file->f_inode;
 	out = &s->file;
 	__builtin_memset(out, 0, sizeof(*out));

@@ -12,10 +12,13 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/syscall.h>
+#include <time.h>
 #include <unistd.h>
 
 #define READ_BYTES  ((size_t)64 << 10) /* an iterator fills at most 32 KiB at a time */
 #define MAX_RETRIES 100000
+/* So many processes are read in one pass over the machine, rather than one by one. */
+#define LISTED_FROM 24
 
 struct buffer {
 	char *data; /* owned */
@@ -568,20 +571,50 @@ static int make_tables(struct snapshot_full *s)
 
 /* --- the interface --- */
 
-static int read_group(const struct loader *l, pid_t tgid, unsigned int what, struct buffer *b)
+static int read_parts(const struct loader *l, pid_t tgid, enum iter_over over,
+		      const struct rec_request *request, unsigned int what, struct buffer *b)
 {
 	size_t at = b->len;
 	int rc = 0;
 
 	if (what & SNAPSHOT_TASKS) {
-		rc = run_iter(l->prog_fd[LOADER_PROG_TASK], tgid, OVER_GROUP, NULL, b);
+		rc = run_iter(l->prog_fd[LOADER_PROG_TASK], tgid, over, request, b);
 		if (rc == 0)
 			rc = read_more(l, at, b);
 	}
 	if (rc == 0 && (what & SNAPSHOT_VMAS))
-		rc = run_iter(l->prog_fd[LOADER_PROG_VMA], tgid, OVER_GROUP, NULL, b);
+		rc = run_iter(l->prog_fd[LOADER_PROG_VMA], tgid, over, request, b);
 	if (rc == 0 && (what & SNAPSHOT_FILES))
-		rc = run_iter(l->prog_fd[LOADER_PROG_FILE], tgid, OVER_GROUP, NULL, b);
+		rc = run_iter(l->prog_fd[LOADER_PROG_FILE], tgid, over, request, b);
+	return rc;
+}
+
+static int compare_pids(const void *a, const void *b)
+{
+	return compare(*(const pid_t *)a, *(const pid_t *)b);
+}
+
+/* Many processes in one pass over all of the machine: the programs pick those of a list. */
+static int read_listed(const struct loader *l, const pid_t *tgids, size_t n, unsigned int what,
+		       struct buffer *b)
+{
+	pid_t *sorted = malloc(n * sizeof(*sorted));
+	struct rec_request request = { .magic = REC_REQUEST_MAGIC,
+				       .type = REC_REQUEST_FILTER,
+				       .first = (uint32_t)n,
+				       .list = (uintptr_t)sorted };
+	struct timespec now;
+	int rc;
+
+	if (!sorted)
+		return -ENOMEM;
+	memcpy(sorted, tgids, n * sizeof(*sorted));
+	qsort(sorted, n, sizeof(*sorted), compare_pids);
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	request.nonce = (uint64_t)now.tv_sec << 32 ^ (uint64_t)now.tv_nsec ^
+			(uint64_t)(unsigned int)getpid() << 44;
+	rc = read_parts(l, 0, OVER_ALL, &request, what, b);
+	free(sorted);
 	return rc;
 }
 
@@ -600,8 +633,16 @@ int snapshot_take(struct loader *l, const pid_t *tgids, size_t n, unsigned int w
 	if (rc < 0)
 		why_set(why, rc, NULL, "cannot list the processes of this machine: %s",
 			strerror(-rc));
+	if (rc == 0 && n >= LISTED_FROM) {
+		rc = read_listed(l, tgids, n, what, &s->buf);
+		if (rc < 0)
+			why_set(why, rc, NULL, "cannot take a snapshot of %zu processes: %s", n,
+				strerror(-rc));
+		n = 0;
+	}
 	for (size_t i = 0; i < n && rc == 0; i++) {
-		rc = tgids[i] > 0 ? read_group(l, tgids[i], what, &s->buf) : -EINVAL;
+		rc = tgids[i] > 0 ? read_parts(l, tgids[i], OVER_GROUP, NULL, what, &s->buf)
+				  : -EINVAL;
 		if (rc < 0)
 			why_set(why, rc,
 				rc == -EPERM ? "run as root, or grant CAP_BPF and CAP_PERFMON"
