@@ -460,6 +460,17 @@ static int step_objects(struct restore *r, struct ckpt_err **err)
 
 /* ---- what is left when all exist ---- */
 
+/* Before what refers to one of them. */
+static int step_clone_threads(struct restore *r, struct ckpt_err **err)
+{
+	int rc = 0;
+
+	for (size_t i = 0; rc == 0 && i < r->n_procs; i++)
+		if (!r->proc[i].zombie)
+			rc = build_threads(&r->proc[i], err);
+	return rc;
+}
+
 /* Descriptors: of all before any goes on, for a table may be shared. */
 static int step_files(struct restore *r, struct ckpt_err **err)
 {
@@ -482,10 +493,8 @@ static int step_files(struct restore *r, struct ckpt_err **err)
 
 static int finish_process(struct build *b, struct ckpt_err **err)
 {
-	int rc = build_threads(b, err);
+	int rc = build_process(b, err);
 
-	if (rc == 0)
-		rc = build_process(b, err);
 	/* The leader last: it makes calls for the others to the end. */
 	for (size_t i = b->n_threads; rc == 0 && i-- > 0;)
 		rc = build_thread_attributes(b, &b->thread[i], err);
@@ -650,6 +659,8 @@ static int restore(struct restore *r, struct ckpt_restore_result *ret, struct ck
 		return rc;
 	stage_done(&clock, "tasks");
 	rc = build_zombies(r, err);
+	if (rc == 0)
+		rc = step_clone_threads(r, err);
 	if (rc == 0)
 		rc = objects_connect(&r->kr, err);
 	if (rc == 0)
