@@ -1351,7 +1351,8 @@ int snapshot_file(struct bpf_iter__task_file *ctx)
 	out->inode.file_id = (__u64)file;
 	out->inode.f_flags = file->f_flags;
 	out->inode.f_mode = file->f_mode;
-	out->inode.f_count = compat_file_count(file);
+	/* Without the reference that the iterator itself holds meanwhile. */
+	out->inode.f_count = compat_file_count(file) - 1;
 	fill_inode(&out->inode, inode, BPF_CORE_READ(file, f_path.dentry));
 	if ((out->inode.mode & S_IFMT) == S_IFIFO)
 		fill_pipe(out, &s->walk, inode->i_pipe);
