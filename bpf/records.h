@@ -363,6 +363,16 @@ struct rec_request {
 
 #define REC_REQUEST_FILTER 0x1000
 
+/*
+ * For REC_EPOLL: of which descriptor, whose file that must be, and behind which entry to go on.
+ */
+struct rec_request_epoll {
+	struct rec_request request; /* `first` means nothing */
+	__s32 fd;
+	__s32 after_fd;
+	__u64 file_id, after_file_id;
+};
+
 #define REC_REQUEST_MAGIC 0x65626370666d6f72ULL
 
 enum rec_path_what { REC_PATH_EXE = 1, REC_PATH_CWD = 2, REC_PATH_ROOT = 3 };
@@ -423,9 +433,74 @@ struct rec_member {
 	char comm[REC_COMM_LEN];
 };
 
+/* Source: struct eventfd_ctx. */
+struct rec_eventfd {
+	struct rec_detail head;
+	__u64 count;
+	__u32 flags; /* EFD_SEMAPHORE */
+	__u32 users; /* the open file, and what else in the kernel counts it up */
+};
+
+/* Source: struct timerfd_ctx. Times are on the timer's own clock. */
+struct rec_timerfd {
+	struct rec_detail head;
+	__s32 clockid;
+	__u32 settime_flags; /* TFD_TIMER_*, of the last timerfd_settime(2) */
+	__u64 interval_ns, expires_ns;
+	__s64 left_ns; /* until expires_ns, negative after it */
+	__u64 ticks;   /* expirations that nobody has read */
+	__u32 armed;
+	__u32 expired;	/* since it was read; a periodic one then rests until it is read again */
+	__u32 canceled; /* the clock was set, and nobody has been told */
+	__u32 pad;
+};
+
+/* Source: struct signalfd_ctx. */
+struct rec_signalfd {
+	struct rec_detail head;
+	__u64 mask; /* bit n-1 is signal n */
+};
+
+/* Source: the struct pid that it holds. */
+struct rec_pidfd {
+	struct rec_detail head;
+	__u64 pid_id;
+	__s32 pid;  /* reader's pid namespace; 0: not visible there */
+	__u32 dead; /* 1: the process, or thread, was reaped: the number is anybody's */
+};
+
+/* rec_epoll.flags */
+#define REC_EPOLL_READY 0x1 /* on the list of what is ready */
+#define REC_EPOLL_ORDER 0x2 /* not an entry: the next on that list is this one */
+
+#define REC_EPOLL_NAME_LEN 16
+
+/*
+ * Source: struct epitem. First come those of REC_EPOLL_ORDER (not all, when there are many), then
+ * the entries, by file and number. REC_F_MORE and struct rec_request_epoll for the rest of them;
+ * REC_F_TRUNCATED when the rest could not be read.
+ */
+struct rec_epoll {
+	struct rec_detail head;
+	__u64 epoll_id; /* struct file of the epoll instance */
+	__u64 file_id;	/* what is watched: file and number at which it was */
+	__s32 number;
+	__u32 events;
+	__u64 data;
+	__u64 sighand_id; /* of a signalfd: whose signals, struct sighand_struct; else 0 */
+	__u32 flags;
+	__u32 pad;
+	char name[REC_EPOLL_NAME_LEN]; /* of the file's dentry, cut */
+};
+
 _Static_assert(sizeof(struct rec_head) == 8, "rec_head");
 _Static_assert(sizeof(struct rec_detail) == 16, "rec_detail");
 _Static_assert(sizeof(struct rec_holder) == 56, "rec_holder");
+_Static_assert(sizeof(struct rec_eventfd) == 32, "rec_eventfd");
+_Static_assert(sizeof(struct rec_timerfd) == 72, "rec_timerfd");
+_Static_assert(sizeof(struct rec_signalfd) == 24, "rec_signalfd");
+_Static_assert(sizeof(struct rec_pidfd) == 32, "rec_pidfd");
+_Static_assert(sizeof(struct rec_epoll) == 80, "rec_epoll");
 _Static_assert(sizeof(struct rec_member) % 8 == 0, "rec_member");
 _Static_assert(sizeof(struct rec_restart_block) == 48, "rec_restart_block");
 _Static_assert(sizeof(struct rec_cred) % 8 == 0, "rec_cred");

@@ -44,6 +44,9 @@ const volatile __u32 possible_cpus = 1024;
 #define LOCKS_MAX     480
 #define SCRATCH_SLOTS 32
 
+#define MAGIC_PIDFS 0x50494446 /* PID_FS_MAGIC */
+#define MAGIC_ANON  0x09041934 /* ANON_INODE_FS_MAGIC */
+
 #define S_IFMT	0170000
 #define S_IFDIR 0040000
 #define S_IFREG 0100000
@@ -263,6 +266,16 @@ static __always_inline void rec_init(struct rec_head *head, __u16 type, __u32 le
 	head->flags = 0;
 	head->len = len;
 }
+
+static __always_inline void detail_init(struct rec_detail *out, const struct rec_detail *whose,
+					__u16 type, __u32 len)
+{
+	*out = *whose;
+	rec_init(&out->head, type, len);
+}
+
+#include "epoll.bpf.h"
+#include "events.bpf.h"
 
 static __always_inline __u32 dev_major(__u32 dev)
 {
@@ -1019,6 +1032,7 @@ int snapshot_more(struct bpf_iter__task *ctx)
 {
 	struct seq_file *seq = ctx->meta->seq;
 	struct task_struct *task = ctx->task;
+	struct rec_request_epoll epoll = {};
 	struct rec_request request = {};
 	struct reader r;
 	struct scratch *s;
@@ -1036,6 +1050,9 @@ int snapshot_more(struct bpf_iter__task *ctx)
 		write_timers(seq, s, task, &r, request.first);
 	else if (request.type == REC_GROUPS)
 		write_groups(seq, s, task, &r, request.first);
+	else if (request.type == REC_EPOLL &&
+		 !bpf_probe_read_user(&epoll, sizeof(epoll), (void *)regs->si))
+		write_more_epoll(seq, &s->walk, task, group_nr(task, &r), &epoll);
 	scratch_put(s);
 	return 0;
 }
@@ -1342,13 +1359,27 @@ static __always_inline void fill_tty(struct rec_file *out, struct file *file,
  * place of the records written before.
  */
 static __always_inline void write_file_details(struct seq_file *seq, struct scratch *s,
-					       struct file *file)
+					       struct file *file, const struct reader *r)
 {
 	struct rec_detail detail = { .tgid = s->file.tgid, .fd = s->file.fd };
+	__u64 magic = s->file.inode.sb_magic;
+	char name[16];
 
-	(void)seq;
-	(void)file;
-	(void)detail;
+	__builtin_memcpy(name, s->file.inode.dname, sizeof(name));
+	if (magic == MAGIC_PIDFS)
+		write_pidfd(seq, &detail, file, r, true);
+	if (magic != MAGIC_ANON)
+		return;
+	if (bpf_strncmp(name, 10, "[eventfd]") == 0)
+		write_eventfd(seq, &detail, file);
+	else if (bpf_strncmp(name, 10, "[timerfd]") == 0)
+		write_timerfd(seq, &detail, file);
+	else if (bpf_strncmp(name, 11, "[signalfd]") == 0)
+		write_signalfd(seq, &detail, file);
+	else if (bpf_strncmp(name, 12, "[eventpoll]") == 0)
+		write_epoll(seq, &detail, &s->walk, file);
+	else if (bpf_strncmp(name, 8, "[pidfd]") == 0)
+		write_pidfd(seq, &detail, file, r, false);
 }
 
 SEC("iter/task_file")
@@ -1388,7 +1419,8 @@ int snapshot_file(struct bpf_iter__task_file *ctx)
 	out->inode.file_id = (__u64)file;
 	out->inode.f_flags = file->f_flags;
 	out->inode.f_mode = file->f_mode;
-	out->inode.f_count = compat_file_count(file);
+	/* Without the reference that the iterator itself holds meanwhile. */
+	out->inode.f_count = compat_file_count(file) - 1;
 	fill_inode(&out->inode, inode, BPF_CORE_READ(file, f_path.dentry));
 	if ((out->inode.mode & S_IFMT) == S_IFIFO)
 		fill_pipe(out, &s->walk, inode->i_pipe);
@@ -1403,7 +1435,7 @@ int snapshot_file(struct bpf_iter__task_file *ctx)
 	write_path(seq, s, len);
 	if (out->has_locks)
 		write_locks(seq, s, file, inode);
-	write_file_details(seq, s, file);
+	write_file_details(seq, s, file, &r);
 	scratch_put(s);
 	return 0;
 }

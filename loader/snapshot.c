@@ -81,7 +81,7 @@ static int iter_open(int prog_fd, pid_t pid, enum iter_over over)
  * Read an iterator to its end, appending to `b`. A request, where there is one, is put where the
  * kernel's program looks for it: at the start of the memory given to read(2).
  */
-static int iter_read(int iter, const struct rec_request *request, struct buffer *b)
+static int iter_read(int iter, const void *request, size_t request_bytes, struct buffer *b)
 {
 	unsigned int retries = 0;
 
@@ -92,7 +92,7 @@ static int iter_read(int iter, const struct rec_request *request, struct buffer 
 		if (rc < 0)
 			return rc;
 		if (request)
-			memcpy(b->data + b->len, request, sizeof(*request));
+			memcpy(b->data + b->len, request, request_bytes);
 		/* Not read(2): its wrapper may be replaced by one that reads elsewhere first. */
 		n = syscall(SYS_read, iter, b->data + b->len, READ_BYTES);
 		if (n == 0)
@@ -107,14 +107,14 @@ static int iter_read(int iter, const struct rec_request *request, struct buffer 
 	}
 }
 
-static int run_iter(int prog_fd, pid_t pid, enum iter_over over, const struct rec_request *request,
-		    struct buffer *b)
+static int run_iter(int prog_fd, pid_t pid, enum iter_over over, const void *request,
+		    size_t request_bytes, struct buffer *b)
 {
 	int rc, iter = iter_open(prog_fd, pid, over);
 
 	if (iter < 0)
 		return iter;
-	rc = iter_read(iter, request, b);
+	rc = iter_read(iter, request, request_bytes, b);
 	close(iter);
 	return rc;
 }
@@ -131,12 +131,15 @@ static const struct rec_head *record_at(const struct buffer *b, size_t at)
 }
 
 static const size_t rec_size[REC_TYPE_NR] = {
-	[REC_TASK] = sizeof(struct rec_task),	    [REC_PROCESS] = sizeof(struct rec_process),
-	[REC_SIGHAND] = sizeof(struct rec_sighand), [REC_MM] = sizeof(struct rec_mm),
-	[REC_TIMER] = sizeof(struct rec_timer),	    [REC_VMA] = sizeof(struct rec_vma),
-	[REC_FILE] = sizeof(struct rec_file),	    [REC_GROUPS] = sizeof(struct rec_groups),
-	[REC_PATH] = sizeof(struct rec_path),	    [REC_LOCK] = sizeof(struct rec_lock),
-	[REC_HOLDER] = sizeof(struct rec_holder),   [REC_MEMBER] = sizeof(struct rec_member),
+	[REC_TASK] = sizeof(struct rec_task),	      [REC_PROCESS] = sizeof(struct rec_process),
+	[REC_SIGHAND] = sizeof(struct rec_sighand),   [REC_MM] = sizeof(struct rec_mm),
+	[REC_TIMER] = sizeof(struct rec_timer),	      [REC_VMA] = sizeof(struct rec_vma),
+	[REC_FILE] = sizeof(struct rec_file),	      [REC_GROUPS] = sizeof(struct rec_groups),
+	[REC_PATH] = sizeof(struct rec_path),	      [REC_LOCK] = sizeof(struct rec_lock),
+	[REC_HOLDER] = sizeof(struct rec_holder),     [REC_MEMBER] = sizeof(struct rec_member),
+	[REC_EVENTFD] = sizeof(struct rec_eventfd),   [REC_TIMERFD] = sizeof(struct rec_timerfd),
+	[REC_SIGNALFD] = sizeof(struct rec_signalfd), [REC_EPOLL] = sizeof(struct rec_epoll),
+	[REC_PIDFD] = sizeof(struct rec_pidfd),
 	/* Details: 0 here is the least, struct rec_detail. */
 };
 
@@ -196,7 +199,8 @@ static int read_rest(const struct loader *l, pid_t tid, uint32_t type, uint32_t 
 
 	while (more) {
 		size_t at = b->len;
-		int rc = run_iter(l->prog_fd[LOADER_PROG_MORE], tid, OVER_THREAD, &request, b);
+		int rc = run_iter(l->prog_fd[LOADER_PROG_MORE], tid, OVER_THREAD, &request,
+				  sizeof(request), b);
 
 		if (rc < 0)
 			return rc;
@@ -212,6 +216,41 @@ static int read_rest(const struct loader *l, pid_t tid, uint32_t type, uint32_t 
 		}
 	}
 	return 0;
+}
+
+/* The same for the entries of an epoll instance, behind `last`, the record at this offset. */
+static int read_rest_epoll(const struct loader *l, size_t last, struct buffer *b)
+{
+	for (;;) {
+		struct rec_epoll *e = (void *)(b->data + last);
+		struct rec_request_epoll request = {
+			.request = { .magic = REC_REQUEST_MAGIC, .type = REC_EPOLL },
+			.fd = e->head.fd,
+			.after_fd = e->number,
+			.file_id = e->epoll_id,
+			.after_file_id = e->file_id,
+		};
+		size_t at = b->len;
+		int rc = run_iter(l->prog_fd[LOADER_PROG_MORE], e->head.tgid, OVER_THREAD, &request,
+				  sizeof(request), b);
+
+		if (rc < 0)
+			return rc;
+		e = (void *)(b->data + last);
+		if (at == b->len) {
+			/* Closed meanwhile, or in a file table that only a thread has. */
+			e->head.head.flags |= REC_F_TRUNCATED;
+			return 0;
+		}
+		for (const struct rec_head *head; at < b->len; at += head->len) {
+			head = record_at(b, at);
+			if (!head || head->type != REC_EPOLL)
+				return -EPROTO;
+			last = at;
+		}
+		if (!(((const struct rec_head *)(void *)(b->data + last))->flags & REC_F_MORE))
+			return 0;
+	}
 }
 
 /* Complete the lists that were cut, in the stream from `at` on. */
@@ -237,6 +276,8 @@ static int read_more(const struct loader *l, size_t at, struct buffer *b)
 			const struct rec_groups *groups = (const void *)head;
 
 			rc = read_rest(l, groups->tid, REC_GROUPS, groups->n, b);
+		} else if (head->type == REC_EPOLL && (head->flags & REC_F_MORE)) {
+			rc = read_rest_epoll(l, at - head->len, b);
 		} else if (head->type == REC_TASK) {
 			n_timers = 0;
 		}
@@ -555,7 +596,8 @@ static int make_tables(struct snapshot_full *s)
 	for (size_t at = 0; at < s->buf.len;) {
 		struct rec_head *head = (void *)(s->buf.data + at);
 
-		if (head->type == REC_TIMER) /* all of the list is here by now */
+		if (head->type == REC_TIMER ||
+		    head->type == REC_EPOLL) /* all of the list is here */
 			head->flags &= (__u16)~REC_F_MORE;
 		s->rows[head->type][s->n_rows[head->type]++] = head;
 		at += head->len;
@@ -574,18 +616,22 @@ static int make_tables(struct snapshot_full *s)
 static int read_parts(const struct loader *l, pid_t tgid, enum iter_over over,
 		      const struct rec_request *request, unsigned int what, struct buffer *b)
 {
-	size_t at = b->len;
+	size_t at = b->len, size = request ? sizeof(*request) : 0;
 	int rc = 0;
 
 	if (what & SNAPSHOT_TASKS) {
-		rc = run_iter(l->prog_fd[LOADER_PROG_TASK], tgid, over, request, b);
+		rc = run_iter(l->prog_fd[LOADER_PROG_TASK], tgid, over, request, size, b);
 		if (rc == 0)
 			rc = read_more(l, at, b);
 	}
 	if (rc == 0 && (what & SNAPSHOT_VMAS))
-		rc = run_iter(l->prog_fd[LOADER_PROG_VMA], tgid, over, request, b);
-	if (rc == 0 && (what & SNAPSHOT_FILES))
-		rc = run_iter(l->prog_fd[LOADER_PROG_FILE], tgid, over, request, b);
+		rc = run_iter(l->prog_fd[LOADER_PROG_VMA], tgid, over, request, size, b);
+	if (rc == 0 && (what & SNAPSHOT_FILES)) {
+		at = b->len;
+		rc = run_iter(l->prog_fd[LOADER_PROG_FILE], tgid, over, request, size, b);
+		if (rc == 0)
+			rc = read_more(l, at, b);
+	}
 	return rc;
 }
 
@@ -627,9 +673,9 @@ int snapshot_take(struct loader *l, const pid_t *tgids, size_t n, unsigned int w
 	if (!s)
 		return why_set(why, -ENOMEM, NULL, "out of memory");
 	if (what & SNAPSHOT_HOLDERS)
-		rc = run_iter(l->prog_fd[LOADER_PROG_HOLDER], 0, OVER_ALL, NULL, &s->buf);
+		rc = run_iter(l->prog_fd[LOADER_PROG_HOLDER], 0, OVER_ALL, NULL, 0, &s->buf);
 	if (rc == 0 && what & SNAPSHOT_MEMBERS)
-		rc = run_iter(l->prog_fd[LOADER_PROG_MEMBER], 0, OVER_ALL, NULL, &s->buf);
+		rc = run_iter(l->prog_fd[LOADER_PROG_MEMBER], 0, OVER_ALL, NULL, 0, &s->buf);
 	if (rc < 0)
 		why_set(why, rc, NULL, "cannot list the processes of this machine: %s",
 			strerror(-rc));

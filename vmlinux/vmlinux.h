@@ -52,6 +52,7 @@ struct cpumask;
 struct cred;
 struct css_set;
 struct dentry;
+struct eppoll_entry;
 struct fdtable;
 struct file;
 struct file_lock_context;
@@ -81,6 +82,7 @@ struct pid_namespace;
 struct pipe_buffer;
 struct pipe_inode_info;
 struct pollfd;
+struct rb_node;
 struct robust_list_head;
 struct rseq;
 struct sem_undo_list;
@@ -100,6 +102,7 @@ struct uts_namespace;
 struct vfsmount;
 struct vm_area_struct;
 struct vm_operations_struct;
+struct wait_queue_head;
 
 struct list_head {
 	struct list_head *next;
@@ -122,6 +125,8 @@ struct hlist_bl_node {
 
 struct rb_node {
 	long unsigned int __rb_parent_color;
+	struct rb_node *rb_right;
+	struct rb_node *rb_left;
 };
 
 struct bpf_iter_meta {
@@ -345,6 +350,7 @@ struct inode {
 	unsigned int i_ctime_nsec;
 	struct file_lock_context *i_flctx;
 	struct pipe_inode_info *i_pipe;
+	void *i_private;
 };
 
 struct qstr {
@@ -366,6 +372,8 @@ struct files_struct {
 };
 
 struct fdtable {
+	unsigned int max_fds;
+	struct file **fd;
 	long unsigned int *close_on_exec;
 };
 
@@ -394,6 +402,20 @@ struct sock_common {
 	short unsigned int skc_num;
 	short unsigned int skc_family;
 	unsigned char skc_state;
+};
+
+struct eventfd_ctx {
+	struct { struct { struct { int counter; } refs; } refcount; } kref;
+	long long unsigned int count;
+	unsigned int flags;
+};
+
+struct signalfd_ctx {
+	struct { long unsigned int sig[1]; } sigmask;
+};
+
+struct eppoll_entry {
+	struct wait_queue_head *whead;
 };
 
 struct sigpending {
@@ -543,6 +565,23 @@ struct sock {
 	short unsigned int sk_type;
 };
 
+struct eventpoll {
+	struct list_head rdllist;
+	struct { struct { struct rb_node *rb_node; } rb_root; } rbr;
+};
+
+struct epitem {
+	struct rb_node rbn;
+	struct list_head rdllink;
+	struct { struct file *file; int fd; } ffd;
+	struct eppoll_entry *pwqlist;
+	struct { unsigned int events; long long unsigned int data; } event;
+};
+
+struct wait_queue_head {
+	struct list_head head;
+};
+
 struct task_struct {
 	struct thread_info thread_info;
 	unsigned int __state;
@@ -611,6 +650,7 @@ struct task_struct {
 };
 
 struct sighand_struct {
+	struct wait_queue_head signalfd_wqh;
 	struct k_sigaction action[64];
 };
 
@@ -678,6 +718,17 @@ struct k_itimer {
 	struct task_struct *it_process;
 	struct sigqueue sigq;
 	union { struct { struct hrtimer timer; } real; struct cpu_timer cpu; struct { struct alarm alarmtimer; } alarm; } it;
+};
+
+struct timerfd_ctx {
+	union { struct hrtimer tmr; struct alarm alarm; } t;
+	long long int tintv;
+	long long int moffs;
+	long long unsigned int ticks;
+	int clockid;
+	short unsigned int expired;
+	short unsigned int settime_flags;
+	_Bool might_cancel;
 };
 
 #pragma clang attribute pop

@@ -79,7 +79,11 @@ static int child_prepare(const struct child_args *c)
 {
 	void *at = (void *)(uintptr_t)c->arena;
 	uint8_t *rseq_area = (uint8_t *)__builtin_thread_pointer() + __rseq_offset;
+	const uint64_t all = ~0ULL;
 
+	/* Our SIGALRM is not blocked, and the C library never blocks two of its own: as pending
+	 * signals or of timers, they would reach the stub. */
+	syscall(SYS_rt_sigprocmask, SIG_SETMASK, &all, NULL, sizeof(all));
 	close(c->others_fd[0]);
 	close(c->others_fd[1]);
 	/* Zombies of its children must wait for it, whoever started us ignoring SIGCHLD. */

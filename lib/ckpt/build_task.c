@@ -387,6 +387,55 @@ int build_process(struct build *b, struct ckpt_err **err)
 
 /* ---- the end ---- */
 
+/*
+ * A pending SIGTRAP, of a thread or of the process, put back when the stub traps no more. `settle`:
+ * to leave the thread in a stop from which the kernel restarts an interrupted call.
+ */
+static int queue_trap(struct build *b, const struct build_thread *t, const json_t *rows,
+		      bool shared, bool settle, struct ckpt_err **err)
+{
+	struct arena *a = &b->r->arena;
+	uint64_t gadget = a->there + remote_stub_gadget(), at;
+	siginfo_t si;
+	long ret = 0;
+	int rc = 0;
+
+	/* There is one at the most: standard signals do not queue. */
+	for (size_t i = 0; i < json_array_size(rows); i++) {
+		if (siginfo_parse(json_array_get(rows, i), &si, NULL) < 0 || si.si_signo != SIGTRAP)
+			continue;
+		at = arena_data(a, &si, sizeof(si));
+		const uint64_t process[6] = { (uint64_t)b->vpid, SIGTRAP, at };
+		const uint64_t thread[6] = { (uint64_t)b->vpid, (uint64_t)t->vtid, SIGTRAP, at };
+
+		rc = remote_call(t->tid, gadget,
+				 shared ? SYS_rt_sigqueueinfo : SYS_rt_tgsigqueueinfo,
+				 shared ? process : thread, &ret, NULL);
+		if (rc == 0)
+			rc = (int)ret;
+		if (rc == 0 && settle)
+			rc = remote_settle(t->tid, &t->core->gpr);
+		a->data_used = 0;
+		break;
+	}
+	return rc < 0 ? ckpt_fail_errno(err, rc, CKPT_E_RESTORE,
+					"queue a pending SIGTRAP of thread %d", t->vtid)
+		      : 0;
+}
+
+/* Of the leader last: last_calls() settles that. */
+static int queue_traps(struct build *b, struct ckpt_err **err)
+{
+	int rc = 0;
+
+	for (size_t i = b->n_threads; rc == 0 && i-- > 0;)
+		rc = queue_trap(b, &b->thread[i], json_object_get(b->thread[i].json, "pending"),
+				false, i > 0, err);
+	return rc < 0 ? rc
+		      : queue_trap(b, &b->thread[0], json_object_get(b->task, "pending"), true,
+				   false, err);
+}
+
 /* SIGTRAP's action, the arena, and the stop from which the kernel restarts an interrupted call. */
 static int last_calls(struct build *b, struct ckpt_err **err)
 {
@@ -536,7 +585,10 @@ int build_finish(struct build *b, struct ckpt_err **err)
 {
 	const json_t *info = json_object_get(b->task, "info");
 	int stopped = (int)json_integer_value(json_object_get(info, "stopped"));
-	int rc = last_calls(b, err);
+	int rc = queue_traps(b, err);
+
+	if (rc == 0)
+		rc = last_calls(b, err);
 
 	if (rc == 0 && stopped)
 		rc = stop_again(b, stopped, err);

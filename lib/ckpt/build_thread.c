@@ -83,8 +83,10 @@ static int queue_pending(struct build *b, struct build_thread *t, const json_t *
 		uint64_t at;
 		int rc = siginfo_parse(json_array_get(rows, i), &si, err);
 
-		/* A SIGSTOP would act at once: see build_finish(). */
-		if (rc == 0 && (si.si_signo == SIGSTOP || build_timer_queues(b, &si)))
+		/* A SIGSTOP would act at once, a SIGTRAP end the stub's next array: see
+		 * build_finish(). */
+		if (rc == 0 && (si.si_signo == SIGSTOP || si.si_signo == SIGTRAP ||
+				build_timer_queues(b, &si)))
 			continue;
 		if (rc == 0)
 			rc = build_room(b, t->tid, 1, sizeof(si), err);

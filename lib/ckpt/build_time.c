@@ -48,8 +48,9 @@ static int queue_itimer(struct build *b, const char *name, int which, struct ckp
 	it.it_interval.tv_usec = (suseconds_t)(interval % NS_PER_S / 1000);
 	it.it_value.tv_sec = (time_t)(value / NS_PER_S);
 	it.it_value.tv_usec = (suseconds_t)(value % NS_PER_S / 1000);
-	if (value && !it.it_value.tv_sec && !it.it_value.tv_usec)
-		it.it_value.tv_usec = 1; /* 0 would disarm it */
+	/* 0 would disarm it. One that rests, its signal being pending, expires at once. */
+	if (!it.it_value.tv_sec && !it.it_value.tv_usec)
+		it.it_value.tv_usec = 1;
 	arena_op(&b->r->arena, "set an interval timer", SYS_setitimer, (uint64_t)which,
 		 arena_data(&b->r->arena, &it, sizeof(it)), 0, 0, 0, 0);
 	return 0;

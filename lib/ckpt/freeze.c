@@ -10,6 +10,8 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ptrace.h>
+#include <sys/syscall.h>
+#include <sys/user.h>
 #include <sys/wait.h>
 
 /*
@@ -157,6 +159,41 @@ static int fail_does_not_stop(const struct frozen *t, pid_t in_vfork, struct ckp
 	return -ETIMEDOUT;
 }
 
+/*
+ * Calls that end with EINTR when a stop interrupts them, though no signal has come (signal(7)), and
+ * that have done nothing then. Sockets: with a time-out of SO_RCVTIMEO or SO_SNDTIMEO.
+ */
+static const unsigned short ended_by_stop[] = {
+	SYS_epoll_wait, SYS_epoll_pwait,  SYS_epoll_pwait2,  SYS_rt_sigtimedwait, SYS_semop,
+	SYS_semtimedop, SYS_io_getevents, SYS_io_pgetevents, SYS_io_uring_enter,  SYS_read,
+	SYS_readv,	SYS_recvfrom,	  SYS_recvmsg,	     SYS_recvmmsg,	  SYS_write,
+	SYS_writev,	SYS_sendto,	  SYS_sendmsg,	     SYS_sendmmsg,	  SYS_accept,
+	SYS_accept4,	SYS_connect,
+};
+
+/* The kernel's own: restarted, unless a handler runs first; then EINTR. */
+#define ERESTARTNOHAND 514
+
+/*
+ * Let such a call go on as if nothing had been, here and where it is restored. A relative time-out
+ * begins anew. Not in a stopped process: there it was the stop signal that ended the call.
+ */
+static int let_go_on(const struct frozen *t)
+{
+	struct user_regs_struct regs;
+	int rc = t->group_stop ? 0 : trace_get_regs(t->tid, &regs);
+
+	if (rc < 0 || t->group_stop || (long)regs.rax != -EINTR)
+		return rc;
+	for (size_t i = 0; i < sizeof(ended_by_stop) / sizeof(ended_by_stop[0]); i++) {
+		if (regs.orig_rax != ended_by_stop[i])
+			continue;
+		regs.rax = (unsigned long)-ERESTARTNOHAND;
+		return trace_set_regs(t->tid, &regs);
+	}
+	return 0;
+}
+
 static int wait_new(struct freeze *f, const struct pass *p, struct ckpt_err **err)
 {
 	size_t i = p->known;
@@ -165,6 +202,8 @@ static int wait_new(struct freeze *f, const struct pass *p, struct ckpt_err **er
 		int rc = trace_wait_stop(f->thread[i].tid, TRACE_STOP_DEADLINE_MS,
 					 &f->thread[i].group_stop);
 
+		if (rc == 0)
+			rc = let_go_on(&f->thread[i]);
 		if (rc == -ESRCH) {
 			forget(f, i); /* ended; the last one takes its place */
 			continue;

@@ -61,6 +61,16 @@ void kind_pids_close(struct kind_dump *d);
 /* Borrowed; -1: not of this dump. */
 int kind_pidfd(const struct kind_dump *d, pid_t tgid);
 
+/* A system call that only a process of the image can make itself. */
+struct kind_call {
+	const char *what; /* static, for messages */
+	long nr;
+	uint64_t arg[6];
+	const void *data; /* put where it can see it, and the address into arg[data_arg]; or NULL */
+	size_t data_bytes;
+	unsigned int data_arg;
+};
+
 /* What restoring needs. Runs in the restoring process. */
 struct kind_restore {
 	const struct image *im;
@@ -75,13 +85,20 @@ struct kind_restore {
 	 * exist: in open() of kinds with `needs_tasks`, and in connect().
 	 */
 	pid_t (*pid_now)(void *userdata, pid_t saved);
+	/*
+	 * Let a process of the image, told by its saved pid, make a system call. In connect(): it
+	 * has the descriptors in `fd`, under the same numbers, of all kinds but those that need
+	 * tasks; its own are not there yet, so that all other numbers are free.
+	 */
+	int (*call)(void *userdata, pid_t saved, const struct kind_call *c, struct ckpt_err **err);
 	void *userdata;
 };
 
 struct ckpt_kind {
-	const char *name; /* stable: stands in images */
-	bool has_pos;	  /* the description's position is part of its state */
-	bool needs_tasks; /* opened when all tasks exist: it refers to one of them */
+	const char *name;   /* stable: stands in images */
+	bool has_pos;	    /* the description's position is part of its state */
+	bool needs_tasks;   /* opened when all tasks exist: it refers to one of them */
+	bool connects_last; /* after all others: it watches them */
 	/* Does this open file belong to the kind? The first row of the table that says yes has it.
 	 */
 	bool (*match)(const struct kind_file *f);

@@ -344,6 +344,30 @@ static pid_t pid_now(void *userdata, pid_t saved)
 	return 0;
 }
 
+static int call(void *userdata, pid_t saved, const struct kind_call *c, struct ckpt_err **err)
+{
+	struct restore *r = userdata;
+	uint64_t arg[6];
+	struct build *b = NULL;
+	int rc;
+
+	for (size_t i = 0; i < r->n_procs; i++)
+		if (r->proc[i].vpid == saved && !r->proc[i].zombie)
+			b = &r->proc[i];
+	if (!b || c->data_arg >= 6)
+		return ckpt_fail(err, EBADMSG, CKPT_E_IMAGE, "process %d, to %s, is not there",
+				 saved, c->what);
+	rc = build_room(b, b->pid, 1, c->data_bytes + 16, err);
+	if (rc < 0)
+		return rc;
+	memcpy(arg, c->arg, sizeof(arg));
+	if (c->data)
+		arg[c->data_arg] = arena_data(&r->arena, c->data, c->data_bytes);
+	arena_op(&r->arena, c->what, c->nr, arg[0], arg[1], arg[2], arg[3], arg[4], arg[5]);
+	rc = arena_run(&r->arena, b->pid, err);
+	return rc < 0 ? ckpt_wrap(err, rc, "process %d", b->vpid) : 0;
+}
+
 static int step_open(struct restore *r, struct ckpt_err **err)
 {
 	int rc = image_open(&r->im, r->opts->image, err);
@@ -361,6 +385,7 @@ static int step_open(struct restore *r, struct ckpt_err **err)
 	r->kr.im = &r->im;
 	r->kr.allow_changed = r->opts->allow_changed;
 	r->kr.pid_now = pid_now;
+	r->kr.call = call;
 	r->kr.userdata = r;
 	/* So that areas can be checked against it before anything is opened. */
 	r->kr.n_fd = json_array_size(r->kr.objects) + 1;
@@ -435,6 +460,17 @@ static int step_objects(struct restore *r, struct ckpt_err **err)
 
 /* ---- what is left when all exist ---- */
 
+/* Before what refers to one of them. */
+static int step_clone_threads(struct restore *r, struct ckpt_err **err)
+{
+	int rc = 0;
+
+	for (size_t i = 0; rc == 0 && i < r->n_procs; i++)
+		if (!r->proc[i].zombie)
+			rc = build_threads(&r->proc[i], err);
+	return rc;
+}
+
 /* Descriptors: of all before any goes on, for a table may be shared. */
 static int step_files(struct restore *r, struct ckpt_err **err)
 {
@@ -457,10 +493,8 @@ static int step_files(struct restore *r, struct ckpt_err **err)
 
 static int finish_process(struct build *b, struct ckpt_err **err)
 {
-	int rc = build_threads(b, err);
+	int rc = build_process(b, err);
 
-	if (rc == 0)
-		rc = build_process(b, err);
 	/* The leader last: it makes calls for the others to the end. */
 	for (size_t i = b->n_threads; rc == 0 && i-- > 0;)
 		rc = build_thread_attributes(b, &b->thread[i], err);
@@ -625,6 +659,8 @@ static int restore(struct restore *r, struct ckpt_restore_result *ret, struct ck
 		return rc;
 	stage_done(&clock, "tasks");
 	rc = build_zombies(r, err);
+	if (rc == 0)
+		rc = step_clone_threads(r, err);
 	if (rc == 0)
 		rc = objects_connect(&r->kr, err);
 	if (rc == 0)

@@ -137,7 +137,9 @@ static int itimer_save(json_t *o, const char *name, const struct rec_itimer *it)
 	info = json_object();
 	rc = json_object_set_new(o, name, row);
 	rc |= js_set_hex(row, "interval_ns", it->interval_ns);
-	rc |= js_set_bool(row, "armed", it->value_ns != 0);
+	/* One that has expired rests until its signal is taken, and keeps its interval: it is set
+	 * going again by that. */
+	rc |= js_set_bool(row, "armed", it->value_ns || it->interval_ns);
 	rc |= json_object_set_new(row, "info", info);
 	rc |= js_set_hex(info, "value_ns", it->value_ns); /* runs on: not compared */
 	return rc;
@@ -150,7 +152,27 @@ static pid_t tid_in_ns(const struct snapshot *s, pid_t tid)
 	return t ? t->vtid : 0;
 }
 
-static int timers_save(const struct snapshot *s, pid_t tgid, json_t *o)
+static bool has_signal_of(const siginfo_t *si, size_t n, const struct rec_timer *t)
+{
+	for (size_t i = 0; i < n; i++)
+		if (si[i].si_code == SI_TIMER && si[i].si_signo == t->signo &&
+		    si[i].si_timerid == t->id)
+			return true;
+	return false;
+}
+
+/* Is its signal pending? It may have expired between the snapshot and the look at the signals. */
+static bool is_queued(const struct rec_timer *t, const struct taken *taken)
+{
+	if (t->sigqueued || has_signal_of(taken->shared, taken->n_shared, t))
+		return true;
+	for (size_t i = 0; i < taken->n; i++)
+		if (has_signal_of(taken->thread[i].pending, taken->thread[i].n_pending, t))
+			return true;
+	return false;
+}
+
+static int timers_save(const struct snapshot *s, pid_t tgid, const struct taken *taken, json_t *o)
 {
 	json_t *a = json_array();
 	size_t first, n;
@@ -160,6 +182,7 @@ static int timers_save(const struct snapshot *s, pid_t tgid, json_t *o)
 	for (size_t i = first; i < first + n; i++) {
 		const struct rec_timer *t = s->timers[i];
 		json_t *row = json_object(), *info = json_object();
+		bool queued = is_queued(t, taken);
 
 		rc |= js_set_int(row, "id", t->id);
 		rc |= js_set_int(row, "clock", t->clockid);
@@ -171,8 +194,8 @@ static int timers_save(const struct snapshot *s, pid_t tgid, json_t *o)
 		rc |= js_set_hex(row, "interval_ns", t->interval_ns);
 		rc |= json_object_set_new(row, "info", info);
 		rc |= js_set_hex(info, "value_ns", t->value_ns);
-		rc |= js_set_bool(info, "armed", t->value_ns != 0 || t->sigqueued);
-		rc |= js_set_bool(info, "queued", t->sigqueued != 0);
+		rc |= js_set_bool(info, "armed", t->value_ns != 0 || queued);
+		rc |= js_set_bool(info, "queued", queued);
 		rc |= js_set_hex(info, "late_ns", t->late_ns);
 		rc |= js_set_int(info, "overrun_last", t->overrun_last);
 		rc |= json_array_append_new(a, row);
@@ -516,7 +539,7 @@ static int process_save(const struct snapshot *s, const struct rec_process *p,
 	rc |= itimer_save(o, "itimer_real", &p->it_real);
 	rc |= itimer_save(o, "itimer_virtual", &p->it_virt);
 	rc |= itimer_save(o, "itimer_prof", &p->it_prof);
-	rc |= timers_save(s, p->tgid, o);
+	rc |= timers_save(s, p->tgid, taken, o);
 	rc |= js_set_bool(info, "tty", p->tty_major != 0);
 	rc |= js_set_int(info, "next_timer_id", p->next_posix_timer_id);
 	/* The stop signal of a stopped process; it is stopped again when restored. */
@@ -809,6 +832,16 @@ static void differ(struct diff *d, const char *place, const json_t *a, const jso
 
 static void compare(struct diff *d, const char *place, const json_t *a, const json_t *b);
 static json_t *sorted(const json_t *a);
+static json_t *without_expired(const json_t *saved, const json_t *now);
+
+static void compare_pending(struct diff *d, const char *place, const json_t *a, const json_t *b)
+{
+	_cleanup_json_ json_t *still = without_expired(a, b);
+	_cleanup_json_ json_t *x = sorted(a);
+	_cleanup_json_ json_t *y = sorted(still);
+
+	compare(d, place, x, y);
+}
 
 static void compare_objects(struct diff *d, const char *place, const json_t *a, const json_t *b)
 {
@@ -821,20 +854,49 @@ static void compare_objects(struct diff *d, const char *place, const json_t *a, 
 		if (!strcmp(key, "info"))
 			continue;
 		snprintf(sub, sizeof(sub), "%s%s%s", place, place[0] ? "." : "", key);
-		if (!strcmp(key, "pending")) {
-			_cleanup_json_ json_t *x = sorted(v);
-			_cleanup_json_ json_t *y = sorted(json_object_get(b, key));
-
-			compare(d, sub, x, y);
-			continue;
-		}
-		compare(d, sub, v, json_object_get(b, key));
+		if (!strcmp(key, "pending"))
+			compare_pending(d, sub, v, json_object_get(b, key));
+		else
+			compare(d, sub, v, json_object_get(b, key));
 	}
 	json_object_foreach((json_t *)(uintptr_t)b, key, v) {
 		snprintf(sub, sizeof(sub), "%s%s%s", place, place[0] ? "." : "", key);
-		if (!json_object_get(a, key) && strcmp(key, "info"))
+		if (json_object_get(a, key) || !strcmp(key, "info"))
+			continue;
+		if (!strcmp(key, "pending"))
+			compare_pending(d, sub, NULL, v);
+		else
 			differ(d, sub, NULL, v);
 	}
+}
+
+/* Is it one that the kernel sends when a timer expires? */
+static bool is_of_timer(const json_t *pending)
+{
+	siginfo_t si;
+
+	if (siginfo_parse(pending, &si, NULL) < 0)
+		return false;
+	return si.si_code == SI_TIMER ||
+	       (si.si_code == SI_KERNEL &&
+		(si.si_signo == SIGALRM || si.si_signo == SIGVTALRM || si.si_signo == SIGPROF));
+}
+
+/* Timers run: what has expired since they were armed again is no difference. */
+static json_t *without_expired(const json_t *saved, const json_t *now)
+{
+	json_t *out = json_array();
+
+	for (size_t i = 0; i < json_array_size(now); i++) {
+		json_t *v = json_array_get(now, i);
+		bool known = false;
+
+		for (size_t k = 0; k < json_array_size(saved) && !known; k++)
+			known = json_equal(json_array_get(saved, k), v);
+		if (known || !is_of_timer(v))
+			json_array_append(out, v);
+	}
+	return out;
 }
 
 static int by_text(const void *a, const void *b)

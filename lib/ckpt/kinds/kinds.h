@@ -8,6 +8,7 @@
 
 extern const struct ckpt_kind kind_shmem, kind_memfd, kind_hugeshm, kind_regular, kind_directory,
 	kind_tty, kind_chardev, kind_pipe, kind_fifo, kind_unsupported;
+extern const struct ckpt_kind kind_eventfd, kind_timerfd, kind_signalfd, kind_pidfds, kind_epoll;
 
 /* Superblock magics (linux/magic.h). */
 #define MAGIC_PROC   0x9fa0u
@@ -49,6 +50,30 @@ pid_t kind_outside_holder(const struct kind_dump *d, const struct kind_file *f, 
 pid_t kind_outside_sock(const struct kind_dump *d, uint64_t sock_id);
 /* "process 412 (redis-server)", "another process" for 0. */
 void kind_process_words(pid_t pid, char *buf, size_t len);
+
+/* Is the very description held by a process outside as well? Refuses, naming that. */
+int kind_check_unshared(const struct kind_dump *d, const struct kind_file *f, const char *noun,
+			struct ckpt_err **err);
+
+/* ---- detail.c ---- */
+
+/* Has the kernel no place for it in a file system, and calls it so? */
+bool kind_is_anon(const struct kind_file *f, const char *name);
+/* The one detail record of this type that the descriptor has; NULL when there is none of the size.
+ */
+const void *kind_detail(const struct kind_dump *d, const struct kind_file *f, enum rec_type type,
+			size_t size);
+/* The failure for that. */
+int kind_fail_detail(const char *noun, struct ckpt_err **err);
+
+/* ---- apart.c ---- */
+
+/*
+ * Run `work` in a process of its own, forked from this one, which has a table of descriptors (and
+ * all else) of its own: what it does there to descriptor numbers is of no consequence here, what it
+ * does to what they refer to stays. Returns what `work` does, with its error.
+ */
+int kind_apart(int (*work)(void *arg, struct ckpt_err **err), void *arg, struct ckpt_err **err);
 
 /* How a file and its path stand to each other. */
 enum path_state {

@@ -129,3 +129,18 @@ void kind_process_words(pid_t pid, char *buf, size_t len)
 		comm[n - 1] = 0;
 	snprintf(buf, len, "process %d (%s)", pid, safe_text(safe, sizeof(safe), comm));
 }
+
+int kind_check_unshared(const struct kind_dump *d, const struct kind_file *f, const char *noun,
+			struct ckpt_err **err)
+{
+	pid_t pid = kind_outside_holder(d, f, false);
+	char who[128];
+
+	if (!pid)
+		return 0;
+	kind_process_words(pid, who, sizeof(who));
+	ckpt_fail(err, EOPNOTSUPP, CKPT_E_UNSUPPORTED, "the %s is shared with %s", noun, who);
+	ckpt_hint(err,
+		  "checkpoint the processes that share it together, or close it in one of them");
+	return -EOPNOTSUPP;
+}

@@ -27,15 +27,10 @@ static const struct known {
 	const char *fstype, *dname;
 	const char *what, *hint;
 } known[] = {
-	{ "anon_inodefs", "[[]eventfd]", "an eventfd", "" },
-	{ "anon_inodefs", "[[]eventpoll]", "an epoll instance", "" },
-	{ "anon_inodefs", "[[]timerfd]", "a timerfd", "" },
-	{ "anon_inodefs", "[[]signalfd]", "a signalfd", "" },
 	{ "anon_inodefs", "[[]io_uring]", "an io_uring ring", "" },
 	{ "anon_inodefs", "[[]fanotify]", "a fanotify group", "" },
 	{ "anon_inodefs", "[[]userfaultfd]", "a userfaultfd", "" },
 	{ "anon_inodefs", "[[]perf_event]", "a perf event", "" },
-	{ "anon_inodefs", "[[]pidfd]", "a pidfd", "" },
 	{ "anon_inodefs", "[[]fscontext]", "a file system that is being set up (fsopen(2))", "" },
 	{ "anon_inodefs", "[[]landlock-ruleset]", "a Landlock rule set", "" },
 	{ "anon_inodefs", "[[]mount_api]", "a detached mount", "" },
@@ -48,7 +43,6 @@ static const struct known {
 	{ "anon_inodefs", "btf", "BPF type information", "" },
 	{ "anon_inodefs", "kvm-*", "a virtual machine (KVM)", "" },
 	{ "anon_inodefs", "*", "a kernel object", "" },
-	{ "pidfs", NULL, "a pidfd", "" },
 	{ "nsfs", NULL, "a namespace", "" },
 	{ "secretmem", NULL, "secret memory (memfd_secret(2))", "" },
 	{ "mqueue", NULL, "a POSIX message queue", "" },
