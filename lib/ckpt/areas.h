@@ -17,6 +17,8 @@
 #define VMF_WRITE  0x2ULL
 #define VMF_EXEC   0x4ULL
 #define VMF_SHARED 0x8ULL
+/* May become writable by mprotect(2). */
+#define VMF_MAYWRITE 0x20ULL
 /* MAP_SHARED; of a descriptor that cannot write, VMF_SHARED is off all the same. */
 #define VMF_MAYSHARE	 0x80ULL
 #define VMF_GROWSDOWN	 0x100ULL

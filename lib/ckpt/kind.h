@@ -110,6 +110,11 @@ struct ckpt_kind {
 	 * may be NULL.
 	 */
 	int (*connect)(struct kind_restore *r, const json_t *o, int fd, struct ckpt_err **err);
+	/*
+	 * Third pass: memory is mapped and descriptors are in place, nothing has run yet, the proof
+	 * is to come; may be NULL.
+	 */
+	int (*finish)(struct kind_restore *r, const json_t *o, int fd, struct ckpt_err **err);
 	/* The restored process is complete and about to go on; may be NULL. Failures are of no
 	 * consequence. */
 	void (*go)(struct kind_restore *r, const json_t *o, int fd);
@@ -183,8 +188,8 @@ int objects_connect(struct kind_restore *r, struct ckpt_err **err);
 /* Is the object opened only when the tasks exist, so that they have not inherited it? */
 bool objects_is_late(const struct kind_restore *r, uint32_t id);
 void objects_close(struct kind_restore *r);
-/* Give descriptions their owners (F_SETOWN), once the tasks exist. */
-int objects_set_owners(const struct kind_restore *r, struct ckpt_err **err);
+/* The tasks are complete: give descriptions their owners (F_SETOWN), then finish() of every row. */
+int objects_finish(struct kind_restore *r, struct ckpt_err **err);
 /* go() of every row: what may change the world outside, done when nothing can fail any more. */
 void objects_go(struct kind_restore *r);
 /* Compare the rows of two "objects" arrays, saved and now. */

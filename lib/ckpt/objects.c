@@ -548,15 +548,21 @@ static int set_owner(const struct kind_restore *r, const json_t *owner, int fd,
 	return 0;
 }
 
-int objects_set_owners(const struct kind_restore *r, struct ckpt_err **err)
+int objects_finish(struct kind_restore *r, struct ckpt_err **err)
 {
 	int rc = 0;
 
 	for (size_t i = 0; rc == 0 && i + 1 < r->n_fd; i++) {
-		const json_t *owner = json_object_get(json_array_get(r->objects, i), "owner");
+		const json_t *o = json_array_get(r->objects, i), *owner;
+		const struct ckpt_kind *k;
 
+		owner = json_object_get(o, "owner");
 		if (owner && json_object_get(owner, "type"))
 			rc = set_owner(r, owner, r->fd[i + 1], err);
+		if (rc == 0)
+			rc = row_kind(o, i, &k, err);
+		if (rc == 0 && k->finish)
+			rc = k->finish(r, o, r->fd[i + 1], err);
 	}
 	return rc;
 }

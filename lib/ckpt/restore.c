@@ -636,7 +636,7 @@ static int restore(struct restore *r, struct ckpt_restore_result *ret, struct ck
 	if (rc < 0)
 		return rc;
 	stage_done(&clock, "threads");
-	rc = objects_set_owners(&r->kr, err);
+	rc = objects_finish(&r->kr, err);
 	if (rc == 0)
 		rc = step_prove(r, err);
 	if (rc < 0)

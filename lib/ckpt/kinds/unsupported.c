@@ -56,7 +56,6 @@ static const struct known {
 	{ "dmabuf", NULL, "a buffer shared with a device (dma-buf)", "" },
 	{ "drm", NULL, "a buffer of a graphics device", "" },
 	{ "hugetlbfs", "SYSV*", "a System V shared memory segment of huge pages", "" },
-	{ "hugetlbfs", "memfd:*", "a memfd of huge pages", "" },
 	{ "hugetlbfs", NULL, "shared huge pages", "" },
 	{ "tmpfs", "memfd:*", "a memfd", "" },
 	{ "tmpfs", "SYSV*", "a System V shared memory segment", "detach it first (shmdt(2))" },
