@@ -301,6 +301,13 @@ struct rec_vma {
 enum rec_vma_special {
 	REC_VMA_ORDINARY = 0,
 	REC_VMA_SPECIAL = 1, /* a special mapping; anon_name holds its name: [vdso], [vvar], ... */
+	/*
+	 * An attached System V segment, whose id is inode.ino. Each shmat(2) makes an open file of
+	 * its own, which nobody can ask for: inode.file_id is the segment's identity here, one for
+	 * those attached for reading and writing and one for those for reading only.
+	 */
+	REC_VMA_SYSV = 2,
+	REC_VMA_AIO = 3, /* the ring of a context of io_setup(2); anon_name is [aio] */
 };
 
 /* One per descriptor. A path follows. */

@@ -44,12 +44,13 @@ const volatile __u32 possible_cpus = 1024;
 #define LOCKS_MAX     480
 #define SCRATCH_SLOTS 32
 
-#define S_IFMT	0170000
-#define S_IFDIR 0040000
-#define S_IFREG 0100000
-#define S_IFCHR 0020000
-#define S_IFBLK 0060000
-#define S_IFIFO 0010000
+#define FMODE_WRITE 0x2
+#define S_IFMT	    0170000
+#define S_IFDIR	    0040000
+#define S_IFREG	    0100000
+#define S_IFCHR	    0020000
+#define S_IFBLK	    0060000
+#define S_IFIFO	    0010000
 
 /*
  * Where a walk over a kernel list stands. It lies in the scratch and not on the stack, because the
@@ -1008,6 +1009,29 @@ static __always_inline void fill_area_name(struct rec_vma *out, struct vm_area_s
 				  BPF_CORE_READ(special, name));
 }
 
+/*
+ * Areas of files which the kernel makes for itself. Both fill names that others may give their
+ * files, too; what an area of System V is shows in its operations, which only shmat(2) gives.
+ */
+static __always_inline void fill_kernel_file(struct rec_vma *out, struct vm_area_struct *vma)
+{
+	char name[16] = {};
+	__u64 fn;
+
+	if (bpf_strncmp(out->inode.dname, 4, "SYSV") == 0) {
+		fn = (__u64)BPF_CORE_READ(vma, vm_ops, fault);
+		bpf_snprintf(name, sizeof(name), "%ps", &fn, sizeof(fn));
+		if (bpf_strncmp(name, 9, "shm_fault") != 0)
+			return;
+		out->special = REC_VMA_SYSV;
+		out->inode.file_id = out->inode.inode_id | !(out->inode.f_mode & FMODE_WRITE);
+		out->inode.f_count = 0;
+	} else if (bpf_strncmp(out->inode.fstype, 4, "aio") == 0) {
+		out->special = REC_VMA_AIO;
+		__builtin_memcpy(out->anon_name, "[aio]", 6);
+	}
+}
+
 SEC("iter/task_vma")
 
 int snapshot_vma(struct bpf_iter__task_vma *ctx)
@@ -1049,6 +1073,7 @@ int snapshot_vma(struct bpf_iter__task_vma *ctx)
 		out->inode.f_mode = file->f_mode;
 		out->inode.f_count = compat_file_count(file);
 		fill_inode(&out->inode, file->f_inode, BPF_CORE_READ(file, f_path.dentry));
+		fill_kernel_file(out, vma);
 		len = fill_path(s, &file->f_path, &out->inode.unhashed, &out->head.flags);
 		out->inode.path_len = len;
 		out->head.len = sizeof(*out) + path_bytes(len);

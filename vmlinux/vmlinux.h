@@ -315,6 +315,7 @@ struct vm_userfaultfd_ctx {
 };
 
 struct vm_operations_struct {
+	void *fault;
 	void *name;
 };
 

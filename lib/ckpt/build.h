@@ -40,6 +40,7 @@ struct build_area {
 	uint64_t offset;
 	char *name;	/* owned; NULL: none */
 	bool special;	/* vdso, vvar */
+	bool attached;	/* a part of a System V segment, in place by now */
 	bool has_pages; /* some of its pages are in the core */
 	bool kept;	/* there from birth, as a copy of the parent's */
 };
@@ -138,6 +139,10 @@ int build_empty(struct build *b, struct ckpt_err **err);
 int build_memory(struct build *b, struct ckpt_err **err);
 /* What would be in the way of children that are born as copies: seals. */
 int build_seal_memory(struct build *b, struct ckpt_err **err);
+
+/* build_ipc.c */
+/* Attach the segments of shmat(2), before anything else is mapped. */
+int build_attach_segments(struct build *b, struct ckpt_err **err);
 
 /* build_time.c: timers, and waits under way. */
 int build_timers(struct build *b, struct ckpt_err **err);

@@ -361,13 +361,16 @@ static int map_flags(const struct build_area *a)
 
 static int map_areas(struct build *b, struct ckpt_err **err)
 {
+	int rc = build_attach_segments(b, err);
+
+	if (rc < 0)
+		return rc;
 	for (size_t i = 0; i < b->n_areas; i++) {
 		const struct build_area *a = &b->area[i];
 		/* Reading pages into place needs to write. */
 		int prot = a->prot | (a->has_pages ? PROT_READ | PROT_WRITE : 0);
-		int rc;
 
-		if (a->special || a->kept)
+		if (a->special || a->kept || a->attached)
 			continue;
 		rc = build_room(b, b->pid, 1, 0, err);
 		if (rc < 0)

@@ -646,7 +646,8 @@ int objects_open(struct kind_restore *r, struct ckpt_err **err)
 	size_t n = json_array_size(r->objects);
 
 	r->fd = malloc((n + 1) * sizeof(*r->fd));
-	if (!r->fd)
+	r->made = calloc(n + 1, sizeof(*r->made));
+	if (!r->fd || !r->made)
 		return ckpt_fail_nomem(err);
 	r->n_fd = n + 1;
 	for (size_t i = 0; i <= n; i++)
@@ -689,10 +690,36 @@ void objects_close(struct kind_restore *r)
 	for (size_t i = 0; i < r->n_fd && r->fd; i++)
 		close_reset(&r->fd[i]);
 	free(r->fd);
+	free(r->made);
 	free(r->next_end);
 	r->fd = NULL;
+	r->made = NULL;
 	r->next_end = NULL;
 	r->n_fd = 0;
+}
+
+void objects_undo(const struct kind_restore *r)
+{
+	for (size_t i = 0; r->made && i + 1 < r->n_fd; i++) {
+		const json_t *o = json_array_get(r->objects, i);
+		const struct ckpt_kind *k;
+
+		if (r->made[i + 1] && row_kind(o, i, &k, NULL) == 0 && k->undo)
+			k->undo(r, o);
+	}
+}
+
+int objects_segment(const struct kind_restore *r, uint32_t id, struct kind_segment *ret,
+		    struct ckpt_err **err)
+{
+	const json_t *o = id ? json_array_get(r->objects, id - 1) : NULL;
+	const struct ckpt_kind *k;
+	int rc = o ? row_kind(o, id - 1, &k, err) : 0;
+
+	if (rc < 0 || !o || !k->segment)
+		return rc;
+	rc = k->segment(r, o, ret, err);
+	return rc < 0 ? rc : 1;
 }
 
 /* ---- comparing ---- */

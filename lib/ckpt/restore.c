@@ -650,8 +650,10 @@ static int restore(struct restore *r, struct ckpt_restore_result *ret, struct ck
 
 static void restore_done(struct restore *r, bool ok)
 {
-	if (!ok)
+	if (!ok) {
 		tree_kill(r);
+		objects_undo(&r->kr);
+	}
 	pidns_leave();
 	arena_done(&r->arena);
 	objects_close(&r->kr);

@@ -53,7 +53,7 @@ static bool maps_it(const char *pid, const struct rec_inode *ino)
 	return found;
 }
 
-static pid_t find_mapper(const struct kind_dump *d, const struct kind_file *f)
+pid_t kind_outside_mapper(const struct kind_dump *d, const struct kind_file *f)
 {
 	DIR *proc = opendir("/proc");
 	const struct dirent *e;
@@ -103,7 +103,7 @@ pid_t kind_outside_holder(const struct kind_dump *d, const struct kind_file *f, 
 	/* Or it is in use at this moment, by a call of the program's own. */
 	pid = find_holder(d, BY_FILE, f->inode->file_id);
 	if (!pid && f->map_end)
-		pid = find_mapper(d, f);
+		pid = kind_outside_mapper(d, f);
 	return pid;
 }
 

@@ -55,10 +55,8 @@ static const struct known {
 	{ "aio", NULL, "a context of asynchronous I/O (io_setup(2))", "" },
 	{ "dmabuf", NULL, "a buffer shared with a device (dma-buf)", "" },
 	{ "drm", NULL, "a buffer of a graphics device", "" },
-	{ "hugetlbfs", "SYSV*", "a System V shared memory segment of huge pages", "" },
 	{ "hugetlbfs", NULL, "shared huge pages", "" },
 	{ "tmpfs", "memfd:*", "a memfd", "" },
-	{ "tmpfs", "SYSV*", "a System V shared memory segment", "detach it first (shmdt(2))" },
 	{ "tmpfs", "drm mm object", "a buffer of a graphics device", "" },
 	{ "tmpfs", "i915", "a buffer of a graphics device", "" },
 };
