@@ -67,6 +67,19 @@ struct walk {
 	__u32 pad;
 };
 
+/* The same for ipc.bpf.h. */
+struct ipc_walk {
+	__u64 node;	      /* of a tree */
+	__u64 list, list_end; /* where it stands in a list, and the list's end */
+	__u64 segment;
+	__u64 percpu_at, percpu_base;
+	__u64 sum;
+	__u32 priority, index, until, offset;
+	__u32 skip;
+	__s32 left; /* bytes that may still be written */
+	__u32 started, climbing;
+};
+
 /* struct rec_groups with room for one piece. */
 struct groups_piece {
 	struct rec_head head;
@@ -86,6 +99,7 @@ struct scratch {
 	__u32 busy;
 	__u32 pad;
 	struct walk walk;
+	struct ipc_walk ipc;
 
 	union {
 		struct rec_task task;
@@ -101,6 +115,14 @@ struct scratch {
 		struct rec_holder holder;
 		struct rec_member member;
 		struct rec_detail detail;
+		struct rec_mqueue mqueue;
+		struct rec_sem_undo sem_undo;
+		struct rec_aio aio;
+
+		struct {
+			struct rec_mqueue_piece fixed;
+			__u8 data[4096];
+		} mqueue_piece;
 	};
 
 	char name[REC_PATH_MAX + 8]; /* and room for padding */
@@ -287,6 +309,8 @@ static __always_inline void write_path(struct seq_file *seq, struct scratch *s, 
 	if (bytes > 0 && bytes <= REC_PATH_MAX)
 		bpf_seq_write(seq, s->name, bytes);
 }
+
+#include "ipc.bpf.h"
 
 /* --- threads ------------------------------------------------------------------------------ */
 
@@ -486,6 +510,8 @@ static __always_inline void fill_task(struct rec_task *out, struct task_struct *
 	fill_namespaces(out, task);
 	fill_cred(&out->cred, task->cred);
 	fill_registers(out, task);
+	if (has_sem_undo(task))
+		out->head.flags |= REC_F_SEM_UNDO;
 }
 
 /* One piece of the supplementary groups, from index `first` on. */
@@ -977,6 +1003,12 @@ int snapshot_more(struct bpf_iter__task *ctx)
 		write_timers(seq, s, task, &r, request.first);
 	else if (request.type == REC_GROUPS)
 		write_groups(seq, s, task, &r, request.first);
+	else if (request.type == REC_MQUEUE)
+		write_messages(seq, s, task, &r, &request);
+	else if (request.type == REC_SEM_UNDO)
+		write_sem_undo(seq, s, task, &r, &request);
+	else if (request.type == REC_AIO)
+		write_aio(seq, s, task, &r, &request);
 	scratch_put(s);
 	return 0;
 }
@@ -1303,13 +1335,11 @@ static __always_inline void fill_tty(struct rec_file *out, struct file *file,
  * place of the records written before.
  */
 static __always_inline void write_file_details(struct seq_file *seq, struct scratch *s,
-					       struct file *file)
+					       struct file *file, const struct reader *r)
 {
 	struct rec_detail detail = { .tgid = s->file.tgid, .fd = s->file.fd };
 
-	(void)seq;
-	(void)file;
-	(void)detail;
+	write_mqueue(seq, s, &detail, file, r);
 }
 
 SEC("iter/task_file")
@@ -1360,7 +1390,7 @@ int snapshot_file(struct bpf_iter__task_file *ctx)
 	write_path(seq, s, len);
 	if (out->has_locks)
 		write_locks(seq, s, file, inode);
-	write_file_details(seq, s, file);
+	write_file_details(seq, s, file, &r);
 	scratch_put(s);
 	return 0;
 }
@@ -1385,8 +1415,9 @@ int snapshot_holder(struct bpf_iter__task_file *ctx)
 		return 0;
 	inode = file->f_inode;
 	type = inode->i_mode & S_IFMT;
-	/* Files with a name, and directories, are never asked for. */
-	if (type == S_IFDIR || type == S_IFBLK || (type == S_IFREG && inode->i_nlink))
+	/* Files with a name, and directories, are never asked for; but for message queues. */
+	if (type == S_IFDIR || type == S_IFBLK ||
+	    (type == S_IFREG && inode->i_nlink && !mqueue_of(inode)))
 		return 0;
 	s = scratch_get();
 	if (!s)

@@ -22,6 +22,7 @@ enum { false = 0, true = 1 };
 
 enum bpf_map_type {
 	BPF_MAP_TYPE_ARRAY = 2,
+	BPF_MAP_TYPE_PERCPU_ARRAY = 6,
 };
 
 enum pid_type {
@@ -69,11 +70,14 @@ struct io_context;
 struct io_uring_task;
 struct ipc_namespace;
 struct kernfs_node;
+struct kioctx;
+struct kioctx_cpu;
 struct kioctx_table;
 struct list_head;
 struct mempolicy;
 struct mm_struct;
 struct mnt_namespace;
+struct msg_msgseg;
 struct net;
 struct nsproxy;
 struct pid;
@@ -81,12 +85,14 @@ struct pid_namespace;
 struct pipe_buffer;
 struct pipe_inode_info;
 struct pollfd;
+struct rb_node;
 struct robust_list_head;
 struct rseq;
 struct sem_undo_list;
 struct seq_file;
 struct sighand_struct;
 struct signal_struct;
+struct sk_buff;
 struct sock;
 struct super_block;
 struct task_struct;
@@ -122,6 +128,12 @@ struct hlist_bl_node {
 
 struct rb_node {
 	long unsigned int __rb_parent_color;
+	struct rb_node *rb_right;
+	struct rb_node *rb_left;
+};
+
+struct rb_root {
+	struct rb_node *rb_node;
 };
 
 struct bpf_iter_meta {
@@ -367,6 +379,8 @@ struct files_struct {
 };
 
 struct fdtable {
+	unsigned int max_fds;
+	struct file **fd;
 	long unsigned int *close_on_exec;
 };
 
@@ -395,6 +409,46 @@ struct sock_common {
 	short unsigned int skc_num;
 	short unsigned int skc_family;
 	unsigned char skc_state;
+};
+
+struct mq_attr {
+	long int mq_maxmsg;
+	long int mq_msgsize;
+	long int mq_curmsgs;
+};
+
+struct sigevent {
+	union { void *sival_ptr; } sigev_value;
+	int sigev_signo;
+	int sigev_notify;
+};
+
+struct sk_buff {
+	unsigned char *data;
+};
+
+struct msg_msgseg {
+	struct msg_msgseg *next;
+};
+
+struct kioctx_table {
+	unsigned int nr;
+	struct kioctx *table[0];
+};
+
+struct kioctx {
+	struct { int counter; } dead;
+	long unsigned int user_id;
+	struct kioctx_cpu *cpu;
+	unsigned int max_reqs;
+	unsigned int nr_events;
+	long unsigned int mmap_size;
+	struct { int counter; } reqs_available;
+	unsigned int completed_events;
+};
+
+struct bpf_array {
+	void *pptrs[0];
 };
 
 struct sigpending {
@@ -542,6 +596,39 @@ struct sock {
 	struct sock_common __sk_common;
 	short unsigned int sk_protocol;
 	short unsigned int sk_type;
+};
+
+struct mqueue_inode_info {
+	struct inode vfs_inode;
+	struct rb_root msg_tree;
+	struct mq_attr attr;
+	struct sigevent notify;
+	struct pid *notify_owner;
+	struct sock *notify_sock;
+	struct sk_buff *notify_cookie;
+	long unsigned int qsize;
+};
+
+struct posix_msg_tree_node {
+	struct rb_node rb_node;
+	struct list_head msg_list;
+	int priority;
+};
+
+struct msg_msg {
+	struct list_head m_list;
+	long unsigned int m_ts;
+	struct msg_msgseg *next;
+};
+
+struct sem_undo_list {
+	struct list_head list_proc;
+};
+
+struct sem_undo {
+	struct list_head list_proc;
+	int semid;
+	short int semadj[0];
 };
 
 struct task_struct {

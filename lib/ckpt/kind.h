@@ -64,6 +64,7 @@ int kind_pidfd(const struct kind_dump *d, pid_t tgid);
 /* What restoring needs. Runs in the restoring process. */
 struct kind_restore {
 	const struct image *im;
+	struct loader *loader; /* NULL: only looked at */
 	bool allow_changed;
 	int *fd; /* by object id: open descriptors, -1: none yet */
 	size_t n_fd;

@@ -776,7 +776,8 @@ static int members_same(const struct ckpt_kind *k, const json_t *of, const json_
 #define KERNEL_O_LARGEFILE 0100000
 /* Of a file reopened through /proc it would forbid the way there; it says nothing once a file is
  * open. */
-#define NOT_COMPARED (KERNEL_O_LARGEFILE | O_NOFOLLOW)
+/* mq_open(2) alone leaves it there; it is the descriptor's. */
+#define NOT_COMPARED (KERNEL_O_LARGEFILE | O_NOFOLLOW | O_CLOEXEC)
 
 static int flags_same(const json_t *a, const json_t *b, struct ckpt_err **err)
 {

@@ -359,6 +359,7 @@ static int step_open(struct restore *r, struct ckpt_err **err)
 	if (rc < 0)
 		return rc;
 	r->kr.im = &r->im;
+	r->kr.loader = r->loader;
 	r->kr.allow_changed = r->opts->allow_changed;
 	r->kr.pid_now = pid_now;
 	r->kr.userdata = r;

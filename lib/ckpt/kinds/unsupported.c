@@ -51,7 +51,6 @@ static const struct known {
 	{ "pidfs", NULL, "a pidfd", "" },
 	{ "nsfs", NULL, "a namespace", "" },
 	{ "secretmem", NULL, "secret memory (memfd_secret(2))", "" },
-	{ "mqueue", NULL, "a POSIX message queue", "" },
 	{ "aio", NULL, "a context of asynchronous I/O (io_setup(2))", "" },
 	{ "dmabuf", NULL, "a buffer shared with a device (dma-buf)", "" },
 	{ "drm", NULL, "a buffer of a graphics device", "" },
