@@ -39,7 +39,8 @@ struct build_area {
 	uint32_t object; /* 0: anonymous */
 	uint64_t offset;
 	char *name;	/* owned; NULL: none */
-	bool special;	/* vdso, vvar */
+	bool special;	/* vdso, vvar, or a ring: */
+	bool aio;	/* of io_setup(2) */
 	bool attached;	/* a part of a System V segment, in place by now */
 	bool has_pages; /* some of its pages are in the core */
 	bool kept;	/* there from birth, as a copy of the parent's */
@@ -143,6 +144,10 @@ int build_seal_memory(struct build *b, struct ckpt_err **err);
 /* build_ipc.c */
 /* Attach the segments of shmat(2), before anything else is mapped. */
 int build_attach_segments(struct build *b, struct ckpt_err **err);
+
+/* build_aio.c */
+/* Contexts of io_setup(2), when all other memory is mapped. */
+int build_aio(struct build *b, struct ckpt_err **err);
 
 /* build_time.c: timers, and waits under way. */
 int build_timers(struct build *b, struct ckpt_err **err);

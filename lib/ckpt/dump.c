@@ -15,6 +15,7 @@
  * processes themselves are read, and thaw last. Runs in a worker process (worker.h). On failure
  * everything is undone, the tree runs on.
  */
+#include "aio.h"
 #include "dump_process.h"
 #include "freeze.h"
 #include "hostinfo.h"
@@ -256,6 +257,9 @@ static int take(struct dump *d, struct ckpt_err **err)
 	rc = snapshot_take(d->loader, pids, n, SNAPSHOT_ALL, &d->snap, &why);
 	if (rc < 0)
 		return ckpt_fail_loader(err, rc, &why);
+	rc = aio_wait(d->loader, pids, n, &d->snap, err);
+	if (rc < 0)
+		return rc;
 	clock_gettime(CLOCK_MONOTONIC, &d->clocks[0]);
 	clock_gettime(CLOCK_REALTIME, &d->clocks[1]);
 	clock_gettime(CLOCK_BOOTTIME, &d->clocks[2]);

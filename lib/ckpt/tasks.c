@@ -758,6 +758,9 @@ static int live_save(const struct snapshot *s, const struct tree *t, const struc
 		rc = threads_save(s, p->tgid, taken, o, err);
 	if (rc == 0 && owns[PLAN_MM])
 		rc = mm_save(s, p->tgid, os, o, err);
+	if (rc == 0 && owns[PLAN_MM] && taken->aio &&
+	    json_object_set(json_object_get(o, "mm"), "aio", taken->aio))
+		rc = ckpt_fail_nomem(err);
 	return rc;
 }
 
