@@ -4,6 +4,9 @@
 #include "util.h"
 
 #include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
 #include <sys/mman.h>
 #include <sys/shm.h>
 #include <sys/syscall.h>
@@ -73,16 +76,16 @@ static int attach_one(struct build *b, size_t first, const struct kind_segment *
 		rc = build_room(b, b->pid, 2, 0, err);
 		if (rc < 0)
 			return rc;
-		arena_op(&b->r->arena, "move a shared memory segment", SYS_mremap, place + a->offset,
-			 len, len, MREMAP_MAYMOVE | MREMAP_FIXED, a->start, 0);
-		arena_op(&b->r->arena, "protect a shared memory segment", SYS_mprotect, a->start, len,
-			 (uint64_t)a->prot, 0, 0, 0);
+		arena_op(&b->r->arena, "move a shared memory segment", SYS_mremap,
+			 place + a->offset, len, len, MREMAP_MAYMOVE | MREMAP_FIXED, a->start, 0);
+		arena_op(&b->r->arena, "protect a shared memory segment", SYS_mprotect, a->start,
+			 len, (uint64_t)a->prot, 0, 0, 0);
 		a->attached = true;
 	}
 	rc = build_room(b, b->pid, 1, 0, err);
 	if (rc == 0)
-		arena_op(&b->r->arena, "unmap the rest of a shared memory segment", SYS_munmap, place,
-			 s->bytes, 0, 0, 0, 0);
+		arena_op(&b->r->arena, "unmap the rest of a shared memory segment", SYS_munmap,
+			 place, s->bytes, 0, 0, 0, 0);
 	return rc;
 }
 
@@ -100,4 +103,77 @@ int build_attach_segments(struct build *b, struct ckpt_err **err)
 			rc = attach_one(b, i, &s, err);
 	}
 	return rc < 0 ? rc : arena_run(&b->r->arena, b->pid, err);
+}
+
+/* ---- mq_notify(3) ---- */
+
+#define COOKIE_BYTES 32
+
+static int parse_cookie(const json_t *row, uint8_t cookie[COOKIE_BYTES], struct ckpt_err **err)
+{
+	const char *text = "";
+	int rc = js_str(row, "cookie", &text, err);
+
+	if (rc < 0)
+		return rc;
+	for (int i = 0; i < COOKIE_BYTES; i++)
+		if (strlen(text) != 2 * COOKIE_BYTES ||
+		    sscanf(text + 2 * i, "%2hhx", &cookie[i]) != 1)
+			return ckpt_fail(err, EBADMSG, CKPT_E_IMAGE, "a cookie is not understood");
+	return 0;
+}
+
+static int parse_notify(struct build *b, const json_t *row, struct sigevent *ev,
+			struct ckpt_err **err)
+{
+	uint8_t cookie[COOKIE_BYTES];
+	const char *how = "";
+	uint64_t value = 0;
+	int rc = js_str(row, "how", &how, err);
+
+	if (rc < 0)
+		return rc;
+	if (!strcmp(how, "none")) {
+		ev->sigev_notify = SIGEV_NONE;
+		return 0;
+	}
+	if (!strcmp(how, "thread")) {
+		ev->sigev_notify = SIGEV_THREAD;
+		rc = js_i32(row, "socket", &ev->sigev_signo, err);
+		if (rc == 0)
+			rc = parse_cookie(row, cookie, err);
+		if (rc == 0)
+			ev->sigev_value.sival_ptr =
+				(void *)(uintptr_t)arena_data(&b->r->arena, cookie, sizeof(cookie));
+		return rc;
+	}
+	ev->sigev_notify = SIGEV_SIGNAL;
+	rc = js_i32(row, "signal", &ev->sigev_signo, err);
+	if (rc == 0)
+		rc = js_u64(row, "value", &value, err);
+	ev->sigev_value.sival_ptr = (void *)(uintptr_t)value;
+	return rc;
+}
+
+int build_mq_notify(struct build *b, struct ckpt_err **err)
+{
+	const json_t *rows = json_object_get(b->task, "mq_notify");
+	struct arena *a = &b->r->arena;
+	int rc = 0;
+
+	for (size_t i = 0; rc == 0 && i < json_array_size(rows); i++) {
+		const json_t *row = json_array_get(rows, i);
+		struct sigevent ev = { 0 };
+		uint32_t fd = 0;
+
+		rc = build_room(b, b->pid, 1, sizeof(ev) + COOKIE_BYTES + 32, err);
+		if (rc == 0)
+			rc = js_u32(row, "fd", &fd, err);
+		if (rc == 0)
+			rc = parse_notify(b, row, &ev, err);
+		if (rc == 0)
+			arena_op(a, "wait for messages (mq_notify)", SYS_mq_notify, fd,
+				 arena_data(a, &ev, sizeof(ev)), 0, 0, 0, 0);
+	}
+	return rc < 0 ? rc : arena_run(a, b->pid, err);
 }

@@ -6,6 +6,7 @@
 #include "kinds/kinds.h"
 #include "plan.h"
 #include "safe.h"
+#include "sysvipc.h"
 #include "tasks.h"
 #include "util.h"
 
@@ -281,6 +282,11 @@ static int judge_process(struct judge *j, const struct snapshot *s, struct ckpt_
 			"the processes of the namespace end with it", "", err);
 	if (rc == 0 && aio_check(s, j->pid, &why) < 0)
 		rc = no(j, subject, "asynchronous I/O", ckpt_err_text(why), ckpt_err_hint(why),
+			err);
+	ckpt_err_free(why);
+	why = NULL;
+	if (rc == 0 && sysvipc_check(s, j->pid, &why) < 0)
+		rc = no(j, subject, "System V semaphores", ckpt_err_text(why), ckpt_err_hint(why),
 			err);
 	ckpt_err_free(why);
 	return rc;

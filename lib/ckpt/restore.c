@@ -16,6 +16,7 @@
 #include "look.h"
 #include "pidns.h"
 #include "safe.h"
+#include "sysvipc.h"
 #include "take.h"
 #include "tasks.h"
 #include "trace.h"
@@ -376,6 +377,9 @@ static int step_open(struct restore *r, struct ckpt_err **err)
 		rc = check_pids(r, err);
 	if (rc == 0)
 		rc = objects_need(&r->kr, err);
+	if (rc == 0)
+		rc = sysvipc_need(&r->im, json_object_get(r->im.manifest, "sysv"), true,
+				  r->opts->allow_changed, err);
 	return rc;
 }
 
@@ -458,7 +462,10 @@ static int step_files(struct restore *r, struct ckpt_err **err)
 
 static int finish_process(struct build *b, struct ckpt_err **err)
 {
-	int rc = build_threads(b, err);
+	int rc = build_mq_notify(b, err);
+
+	if (rc == 0)
+		rc = build_threads(b, err);
 
 	if (rc == 0)
 		rc = build_process(b, err);
@@ -560,6 +567,15 @@ static int compare_tree(const struct restore *r, const struct tree *t, struct ck
 	return 0;
 }
 
+static int compare_sysv(const struct restore *r, const struct snapshot *s, struct ckpt_err **err)
+{
+	const json_t *saved = json_object_get(r->im.manifest, "sysv");
+	_cleanup_json_ json_t *now = NULL;
+	int rc = saved ? sysvipc_save(s, NULL, &now, err) : 0;
+
+	return rc == 0 && saved ? sysvipc_same(saved, now, err) : rc;
+}
+
 static int step_prove(struct restore *r, struct ckpt_err **err)
 {
 	struct snapshot *s = NULL;
@@ -575,6 +591,8 @@ static int step_prove(struct restore *r, struct ckpt_err **err)
 		rc = compare_objects(r, s, &t, &os, err);
 	for (size_t i = 0; rc == 0 && i < r->n_procs; i++)
 		rc = compare_process(&r->proc[i], s, &t, &os, err);
+	if (rc == 0)
+		rc = compare_sysv(r, s, err);
 	objects_done(&os);
 	snapshot_free(s);
 	tree_done(&t);
@@ -630,6 +648,8 @@ static int restore(struct restore *r, struct ckpt_restore_result *ret, struct ck
 		rc = objects_connect(&r->kr, err);
 	if (rc == 0)
 		rc = step_files(r, err);
+	if (rc == 0)
+		rc = build_sysv(r, err);
 	if (rc < 0)
 		return rc;
 	stage_done(&clock, "files");
@@ -654,6 +674,7 @@ static void restore_done(struct restore *r, bool ok)
 	if (!ok) {
 		tree_kill(r);
 		objects_undo(&r->kr);
+		build_sysv_undo(r);
 	}
 	pidns_leave();
 	arena_done(&r->arena);
@@ -668,6 +689,7 @@ static void restore_done(struct restore *r, bool ok)
 	}
 	free(r->proc);
 	free(r->helper);
+	free(r->sysv_made);
 	plan_done(&r->plan);
 	json_decref(r->inherited);
 	image_done(&r->im);
