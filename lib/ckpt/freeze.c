@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 /* Freezing a tree of processes. See freeze.h. */
 #include "freeze.h"
+#include "again.h"
 #include "trace.h"
 #include "util.h"
 
@@ -267,8 +268,11 @@ static void release(struct freeze *f)
 
 void freeze_thaw(struct freeze *f)
 {
-	for (size_t i = 0; i < f->n; i++)
+	for (size_t i = 0; i < f->n; i++) {
+		if (!f->thread[i].group_stop)
+			again_set(f->thread[i].tid);
 		trace_resume(f->thread[i].tid, PTRACE_DETACH, 0);
+	}
 	release(f);
 }
 

@@ -68,7 +68,7 @@ struct kind_restore {
 	bool allow_changed;
 	int *fd; /* by object id: open descriptors, -1: none yet */
 	size_t n_fd;
-	bool *made;	    /* by object id: open() made something that outlives us, for undo(); owned */
+	bool *made; /* by object id: open() made something that outlives us, for undo(); owned */
 	json_t *objects;    /* borrowed array */
 	uint32_t *next_end; /* by object id: the next end of the same pipe, 0: none; owned */
 	/*

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 /* Taking from a frozen process what ptrace alone tells. See take.h. */
 #include "take.h"
+#include "again.h"
 #include "aio.h"
 #include "trace.h"
 #include "util.h"
@@ -62,6 +63,8 @@ static int take_thread(struct taken_thread *t, const struct snapshot *s, bool re
 		rc = trace_get_xstate(t->tid, &t->xstate, &t->xstate_len);
 	if (rc == 0)
 		abort_rseq(snapshot_task(s, t->tid), &t->regs);
+	if (rc == 0 && !t->group_stop)
+		again_change(t->tid, &t->regs);
 	return rc;
 }
 
