@@ -54,6 +54,8 @@ enum rec_type {
 	REC_AIO = 25,
 	REC_SEM_UNDO = 26,
 	REC_SECCOMP = 27,
+	/* Details of a descriptor. */
+	REC_BPF_MAP = 29,
 	REC_TYPE_NR
 };
 
@@ -498,6 +500,28 @@ struct rec_aio {
 	__u32 pad;
 };
 
+#define REC_BPF_NAME_LEN 16
+
+/* REC_BPF_MAP. Source: struct bpf_map; numbers as in <linux/bpf.h>. */
+struct rec_bpf_map {
+	struct rec_head head;
+	__s32 tgid;
+	__s32 fd;
+	__u64 map_id; /* struct bpf_map: descriptions of one map share it */
+	__u64 refs;   /* descriptions, pins, programs, other maps */
+	__u32 type;
+	__u32 id; /* as in BPF_MAP_GET_FD_BY_ID */
+	__u32 key_bytes, value_bytes, max_entries;
+	__u32 flags; /* BPF_F_* */
+	__s32 numa_node;
+	__u32 frozen;
+	__u64 extra; /* map_extra */
+	__u32 has_btf;
+	__u32 pad;
+	char name[REC_BPF_NAME_LEN];
+};
+
+_Static_assert(sizeof(struct rec_bpf_map) % 8 == 0, "rec_bpf_map");
 _Static_assert(sizeof(struct rec_mqueue) % 8 == 0, "rec_mqueue");
 _Static_assert(sizeof(struct rec_mqueue_piece) % 8 == 0, "rec_mqueue_piece");
 _Static_assert(sizeof(struct rec_sem_undo) % 8 == 0, "rec_sem_undo");

@@ -118,6 +118,7 @@ struct scratch {
 		struct rec_mqueue mqueue;
 		struct rec_sem_undo sem_undo;
 		struct rec_aio aio;
+		struct rec_bpf_map bpf_map;
 
 		struct {
 			struct rec_mqueue_piece fixed;
@@ -310,6 +311,7 @@ static __always_inline void write_path(struct seq_file *seq, struct scratch *s, 
 		bpf_seq_write(seq, s->name, bytes);
 }
 
+#include "bpfmap.bpf.h"
 #include "ipc.bpf.h"
 
 /* --- threads ------------------------------------------------------------------------------ */
@@ -1339,7 +1341,13 @@ static __always_inline void write_file_details(struct seq_file *seq, struct scra
 {
 	struct rec_detail detail = { .tgid = s->file.tgid, .fd = s->file.fd };
 
+	/* What follows takes the place of the record in which this stands. */
+	bool is_bpf_map = bpf_strncmp(s->file.inode.dname, 8, "bpf-map") == 0 &&
+			  bpf_strncmp(s->file.inode.fstype, 13, "anon_inodefs") == 0;
+
 	write_mqueue(seq, s, &detail, file, r);
+	if (is_bpf_map)
+		write_bpf_map(seq, s, &detail, file);
 }
 
 SEC("iter/task_file")

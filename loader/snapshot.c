@@ -143,6 +143,7 @@ static const size_t rec_size[REC_TYPE_NR] = {
 	/* Details: 0 here is the least, struct rec_detail. */
 	[REC_SEM_UNDO] = sizeof(struct rec_sem_undo),
 	[REC_AIO] = sizeof(struct rec_aio),
+	[REC_BPF_MAP] = sizeof(struct rec_bpf_map),
 };
 
 /* The fixed part of a record of this type. */

@@ -46,6 +46,7 @@ enum alarmtimer_type {
 struct __kernel_timespec;
 struct anon_vma;
 struct bpf_iter_meta;
+struct btf;
 struct cgroup;
 struct cgroup_namespace;
 struct completion;
@@ -445,6 +446,21 @@ struct kioctx {
 	long unsigned int mmap_size;
 	struct { int counter; } reqs_available;
 	unsigned int completed_events;
+};
+
+struct bpf_map {
+	enum bpf_map_type map_type;
+	unsigned int key_size;
+	unsigned int value_size;
+	unsigned int max_entries;
+	long long unsigned int map_extra;
+	unsigned int map_flags;
+	unsigned int id;
+	int numa_node;
+	struct btf *btf;
+	char name[16];
+	struct { long long int counter; } refcnt;
+	_Bool frozen;
 };
 
 struct bpf_array {
