@@ -50,8 +50,10 @@ int area_check(const struct rec_vma *v, struct ckpt_err **err)
 			why = refusals[i].why;
 			hint = refusals[i].hint;
 		}
-	if (!why && v->uffd_registered)
+	if (!why && v->uffd_registered) {
 		why = "watched by a userfaultfd";
+		hint = "unregister it (UFFDIO_UNREGISTER) before the checkpoint";
+	}
 	if (!why && v->has_mempolicy)
 		why = "bound to NUMA nodes by mbind(2)";
 	if (!why)

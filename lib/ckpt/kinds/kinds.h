@@ -7,8 +7,8 @@
 #include <sys/stat.h>
 
 extern const struct ckpt_kind kind_shmem, kind_memfd, kind_hugeshm, kind_regular, kind_directory,
-	kind_tty, kind_chardev, kind_pipe, kind_fifo, kind_sysvshm, kind_mqueue, kind_bpfmap,
-	kind_unsupported;
+	kind_tty, kind_chardev, kind_pipe, kind_fifo, kind_sysvshm, kind_mqueue, kind_posixshm,
+	kind_bpfmap, kind_unsupported;
 
 /* Superblock magics (linux/magic.h). */
 #define MAGIC_PROC   0x9fa0u
@@ -50,6 +50,9 @@ pid_t kind_outside_holder(const struct kind_dump *d, const struct kind_file *f, 
 pid_t kind_outside_mapper(const struct kind_dump *d, const struct kind_file *f);
 /* The same for a socket, by the identity of its struct sock. */
 pid_t kind_outside_sock(const struct kind_dump *d, uint64_t sock_id);
+/* A process other than this one that has the file open or maps it, by whatever name; 0: none. For
+ * files with a name: all of /proc is looked through. */
+pid_t kind_user_of(int fd);
 /* "process 412 (redis-server)", "another process" for 0. */
 void kind_process_words(pid_t pid, char *buf, size_t len);
 

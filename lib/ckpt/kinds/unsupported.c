@@ -17,6 +17,9 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 
+#define SECRET_HINT                                                                                \
+	"the kernel shows it to nobody but the program: let it clear and close it before the "     \
+	"checkpoint, and make it anew afterwards"
 #define CLOSE_FIRST "close it first, or checkpoint when the program does not use it"
 
 /*
@@ -33,13 +36,14 @@ static const struct known {
 	{ "anon_inodefs", "[[]signalfd]", "a signalfd", "" },
 	{ "anon_inodefs", "[[]io_uring]", "an io_uring ring", "" },
 	{ "anon_inodefs", "[[]fanotify]", "a fanotify group", "" },
-	{ "anon_inodefs", "[[]userfaultfd]", "a userfaultfd", "" },
+	{ "anon_inodefs", "[[]userfaultfd]", "a userfaultfd",
+	  "faults that wait for an answer cannot be made again: unregister the memory and close it first" },
 	{ "anon_inodefs", "[[]perf_event]", "a perf event", "" },
 	{ "anon_inodefs", "[[]pidfd]", "a pidfd", "" },
 	{ "anon_inodefs", "[[]fscontext]", "a file system that is being set up (fsopen(2))", "" },
 	{ "anon_inodefs", "[[]landlock-ruleset]", "a Landlock rule set", "" },
 	{ "anon_inodefs", "[[]mount_api]", "a detached mount", "" },
-	{ "anon_inodefs", "[[]secretmem]", "secret memory (memfd_secret(2))", "" },
+	{ "anon_inodefs", "[[]secretmem]", "secret memory (memfd_secret(2))", SECRET_HINT },
 	{ "anon_inodefs", "seccomp notify", "a seccomp listener", "" },
 	{ "anon_inodefs", "inotify", "an inotify instance", "" },
 	{ "anon_inodefs", "bpf-prog", "a BPF program", "" },
@@ -49,7 +53,7 @@ static const struct known {
 	{ "anon_inodefs", "*", "a kernel object", "" },
 	{ "pidfs", NULL, "a pidfd", "" },
 	{ "nsfs", NULL, "a namespace", "" },
-	{ "secretmem", NULL, "secret memory (memfd_secret(2))", "" },
+	{ "secretmem", NULL, "secret memory (memfd_secret(2))", SECRET_HINT },
 	{ "aio", NULL, "a context of asynchronous I/O (io_setup(2))", "" },
 	{ "dmabuf", NULL, "a buffer shared with a device (dma-buf)", "" },
 	{ "drm", NULL, "a buffer of a graphics device", "" },
