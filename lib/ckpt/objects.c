@@ -85,12 +85,18 @@ static void collect_file(struct objects *os, const struct snap_file *sf)
 	r->f.path_cut = sf->rec->head.flags & REC_F_TRUNCATED;
 }
 
-/* Private huge pages of a fixed size have a file of the kernel's own, which is no object of the
- * program. */
-static bool is_object(const struct rec_vma *v)
+/*
+ * Private huge pages of a fixed size have a file of the kernel's own, which is no object of the
+ * program, unless a descriptor refers to it, too.
+ */
+static bool is_object(const struct objects *os, const struct rec_vma *v)
 {
-	return v->has_file && !area_is_special(v) &&
-	       !(v->vm_flags & VMF_HUGETLB && !(v->vm_flags & VMF_MAYSHARE));
+	bool private_huge = v->vm_flags & VMF_HUGETLB && !(v->vm_flags & VMF_MAYSHARE);
+
+	if (!v->has_file || area_is_special(v))
+		return false;
+	return !private_huge || strcmp(v->inode.dname, "anon_hugepage") ||
+	       slot_of(os, v->inode.file_id)->id;
 }
 
 static void collect_area(struct objects *os, const struct snap_vma *sv)
@@ -130,7 +136,7 @@ int objects_collect(struct objects *os, const struct snapshot *s, const struct t
 	for (size_t p = 0; p < t->n; p++) {
 		snapshot_vmas_of(s, t->proc[p].tgid, &first, &n);
 		for (size_t i = first; i < first + n; i++)
-			if (is_object(s->vmas[i].rec))
+			if (is_object(os, s->vmas[i].rec))
 				collect_area(os, &s->vmas[i]);
 	}
 	/* From the last to the first, so that the chains of an inode's objects are in order. */

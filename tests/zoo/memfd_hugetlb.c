@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* zoo: hugepages=12 */
+/* zoo: hugepages=16 */
 /* Memory files of huge pages: contents, a hole, seals, position, mapped with the descriptor closed;
  * shared huge pages that were opened as a file. */
 #include "zoo.h"
@@ -33,7 +33,7 @@ static int open_map(const void *p, size_t len)
 
 int main(void)
 {
-	unsigned char *p, *q, *anon, got[8];
+	unsigned char *p, *q, *anon, *own, got[8];
 	char link[64] = "";
 	struct stat st;
 	int fd, fd2, fd3;
@@ -52,6 +52,10 @@ int main(void)
 	q = map(fd2, HUGE);
 	zoo_need(close(fd2) == 0);
 	zoo_fill(q, HUGE, 3);
+	/* A private map: the first page is its own by now, the third is the file's. */
+	own = mmap(NULL, 3 * HUGE, PROT_READ | PROT_WRITE, MAP_PRIVATE, fd, 0);
+	zoo_need(own != MAP_FAILED);
+	zoo_fill(own, 4096, 9);
 	anon = mmap(NULL, HUGE, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS | MAP_HUGETLB,
 		    -1, 0);
 	zoo_need(anon != MAP_FAILED);
@@ -75,6 +79,11 @@ int main(void)
 	zoo_check(!memcmp(got, p + 2 * HUGE, 8), "read and map differ");
 	zoo_check(ftruncate(fd, HUGE) < 0 && errno == EPERM, "not sealed");
 	zoo_check(zoo_filled(q, HUGE, 3), "mapped only");
+	zoo_check(zoo_filled(own, 4096, 9) && !memcmp(own + 4096, p + 4096, HUGE - 4096),
+		  "a changed private page");
+	p[2 * HUGE]++;
+	zoo_same(own[2 * HUGE], p[2 * HUGE]);
+	p[2 * HUGE]--;
 	zoo_check(zoo_filled(anon, HUGE, 4), "anonymous");
 	zoo_same(pread(fd3, got, 8, 0), 8);
 	zoo_check(!memcmp(got, anon, 8), "the opened file is other memory");
