@@ -54,6 +54,8 @@ enum rec_type {
 	REC_AIO = 25,
 	REC_SEM_UNDO = 26,
 	REC_SECCOMP = 27,
+	/* Details of a descriptor. */
+	REC_BPF_MAP = 29,
 	REC_TYPE_NR
 };
 
@@ -69,8 +71,12 @@ struct rec_head {
 #define REC_F_TRUNCATED 0x1
 /* REC_TASK: the thread runs 32-bit code (its code segment is the compatibility one). */
 #define REC_F_COMPAT32 0x2
-/* REC_TIMER, REC_GROUPS: more follow than one element of an iterator holds; see rec_request. */
+/* REC_TIMER, REC_GROUPS, details: more follow than one element of an iterator holds; see
+ * rec_request. */
 #define REC_F_MORE 0x4
+
+/* REC_TASK: there are adjustments in its undo list (REC_SEM_UNDO). */
+#define REC_F_SEM_UNDO 0x8
 
 /* How every record of a detail begins. */
 struct rec_detail {
@@ -301,6 +307,13 @@ struct rec_vma {
 enum rec_vma_special {
 	REC_VMA_ORDINARY = 0,
 	REC_VMA_SPECIAL = 1, /* a special mapping; anon_name holds its name: [vdso], [vvar], ... */
+	/*
+	 * An attached System V segment, whose id is inode.ino. Each shmat(2) makes an open file of
+	 * its own, which nobody can ask for: inode.file_id is the segment's identity here, one for
+	 * those attached for reading and writing and one for those for reading only.
+	 */
+	REC_VMA_SYSV = 2,
+	REC_VMA_AIO = 3, /* the ring of a context of io_setup(2); anon_name is [aio] */
 };
 
 /* One per descriptor. A path follows. */
@@ -351,8 +364,10 @@ struct rec_groups {
  */
 struct rec_request {
 	__u64 magic; /* REC_REQUEST_MAGIC */
-	__u32 type;  /* REC_TIMER or REC_GROUPS; REC_REQUEST_FILTER */
+	__u32 type;  /* REC_TIMER, REC_GROUPS, ...; REC_REQUEST_FILTER */
 	__u32 first; /* index of the first entry wanted; length of the list */
+	__s32 fd;    /* REC_MQUEUE: the descriptor whose messages are wanted */
+	__u32 pad;
 	/*
 	 * REC_REQUEST_FILTER, in a pass over all processes: only those whose tgids are in this
 	 * sorted list of __s32 in the reader's memory.
@@ -493,6 +508,102 @@ struct rec_epoll {
 	char name[REC_EPOLL_NAME_LEN]; /* of the file's dentry, cut */
 };
 
+/* ---- details ---- */
+
+enum rec_mqueue_what { REC_MQUEUE_QUEUE = 0, REC_MQUEUE_PIECE = 1 };
+
+#define REC_MQUEUE_COOKIE 32
+
+/* REC_MQUEUE, the first of a descriptor. Source: struct mqueue_inode_info. */
+struct rec_mqueue {
+	struct rec_head head; /* REC_F_MORE: pieces of messages follow */
+	__s32 tgid;
+	__s32 fd;
+	__u32 what;
+	__u32 has_notify; /* someone waits by mq_notify(3) */
+	__u64 max_messages, max_bytes;
+	__u64 n_messages, bytes; /* queued */
+	__s32 notify_tgid;
+	__u32 notify; /* SIGEV_SIGNAL, SIGEV_NONE, SIGEV_THREAD */
+	__s32 notify_signo;
+	__u32 pad;
+	__u64 notify_value;
+	__u64 notify_sock_id; /* SIGEV_THREAD: the netlink socket that gets the cookie */
+	__u8 notify_cookie[REC_MQUEUE_COOKIE];
+};
+
+/*
+ * The others, asked for (rec_request): parts of the messages that are queued, in order, each a
+ * segment as the kernel keeps them. Of one priority the messages are in order; priorities are in
+ * none. The data follow.
+ */
+struct rec_mqueue_piece {
+	struct rec_head head;
+	__s32 tgid;
+	__s32 fd;
+	__u32 what;
+	__u32 priority;
+	__u32 index;	     /* of the message */
+	__u32 message_bytes; /* of all of it */
+	__u32 offset, bytes; /* this part */
+};
+
+/* Semaphores of a set whose adjustments are told. */
+#define REC_SEM_UNDO_MAX 2048
+
+/* One per set that a task's undo list has adjustments for. Asked for (rec_request). Source: struct
+ * sem_undo. */
+struct rec_sem_undo {
+	struct rec_head head;
+	__s32 tgid;
+	__s32 fd; /* 0 */
+	__s32 tid;
+	__s32 semid;
+	__u64 list_id; /* struct sem_undo_list, which threads share */
+	/* What is added to each semaphore's value at the end of the last task that has the list;
+	 * meaningful up to the number of semaphores in the set. */
+	__s16 adjust[REC_SEM_UNDO_MAX];
+};
+
+/* One per context of io_setup(2) of the process. Asked for (rec_request). Source: struct kioctx. */
+struct rec_aio {
+	struct rec_head head;
+	__s32 tgid;
+	__s32 fd;	    /* 0 */
+	__u64 address;	    /* of the ring, which is the context's name */
+	__u64 bytes;	    /* of the ring */
+	__u32 max_requests; /* as given to io_setup(2) */
+	__u32 n_events;	    /* places in the ring */
+	__u32 in_flight;    /* requests submitted and not completed */
+	__u32 pad;
+};
+
+#define REC_BPF_NAME_LEN 16
+
+/* REC_BPF_MAP. Source: struct bpf_map; numbers as in <linux/bpf.h>. */
+struct rec_bpf_map {
+	struct rec_head head;
+	__s32 tgid;
+	__s32 fd;
+	__u64 map_id; /* struct bpf_map: descriptions of one map share it */
+	__u64 refs;   /* descriptions, pins, programs, other maps */
+	__u32 type;
+	__u32 id; /* as in BPF_MAP_GET_FD_BY_ID */
+	__u32 key_bytes, value_bytes, max_entries;
+	__u32 flags; /* BPF_F_* */
+	__s32 numa_node;
+	__u32 frozen;
+	__u64 extra; /* map_extra */
+	__u32 has_btf;
+	__u32 pad;
+	char name[REC_BPF_NAME_LEN];
+};
+
+_Static_assert(sizeof(struct rec_bpf_map) % 8 == 0, "rec_bpf_map");
+_Static_assert(sizeof(struct rec_mqueue) % 8 == 0, "rec_mqueue");
+_Static_assert(sizeof(struct rec_mqueue_piece) % 8 == 0, "rec_mqueue_piece");
+_Static_assert(sizeof(struct rec_sem_undo) % 8 == 0, "rec_sem_undo");
+_Static_assert(sizeof(struct rec_aio) % 8 == 0, "rec_aio");
 _Static_assert(sizeof(struct rec_head) == 8, "rec_head");
 _Static_assert(sizeof(struct rec_detail) == 16, "rec_detail");
 _Static_assert(sizeof(struct rec_holder) == 56, "rec_holder");

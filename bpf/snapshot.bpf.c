@@ -47,12 +47,13 @@ const volatile __u32 possible_cpus = 1024;
 #define MAGIC_PIDFS 0x50494446 /* PID_FS_MAGIC */
 #define MAGIC_ANON  0x09041934 /* ANON_INODE_FS_MAGIC */
 
-#define S_IFMT	0170000
-#define S_IFDIR 0040000
-#define S_IFREG 0100000
-#define S_IFCHR 0020000
-#define S_IFBLK 0060000
-#define S_IFIFO 0010000
+#define FMODE_WRITE 0x2
+#define S_IFMT	    0170000
+#define S_IFDIR	    0040000
+#define S_IFREG	    0100000
+#define S_IFCHR	    0020000
+#define S_IFBLK	    0060000
+#define S_IFIFO	    0010000
 
 /*
  * Where a walk over a kernel list stands. It lies in the scratch and not on the stack, because the
@@ -67,6 +68,19 @@ struct walk {
 	__u64 sum;
 	__s32 tgid;
 	__u32 pad;
+};
+
+/* The same for ipc.bpf.h. */
+struct ipc_walk {
+	__u64 node;	      /* of a tree */
+	__u64 list, list_end; /* where it stands in a list, and the list's end */
+	__u64 segment;
+	__u64 percpu_at, percpu_base;
+	__u64 sum;
+	__u32 priority, index, until, offset;
+	__u32 skip;
+	__s32 left; /* bytes that may still be written */
+	__u32 started, climbing;
 };
 
 /* struct rec_groups with room for one piece. */
@@ -89,6 +103,7 @@ struct scratch {
 	__u32 wanted; /* the last answer of is_wanted(), and the question */
 	__u64 wanted_task, wanted_nonce;
 	struct walk walk;
+	struct ipc_walk ipc;
 
 	union {
 		struct rec_task task;
@@ -104,6 +119,15 @@ struct scratch {
 		struct rec_holder holder;
 		struct rec_member member;
 		struct rec_detail detail;
+		struct rec_mqueue mqueue;
+		struct rec_sem_undo sem_undo;
+		struct rec_aio aio;
+		struct rec_bpf_map bpf_map;
+
+		struct {
+			struct rec_mqueue_piece fixed;
+			__u8 data[4096];
+		} mqueue_piece;
 	};
 
 	char name[REC_PATH_MAX + 8]; /* and room for padding */
@@ -228,11 +252,16 @@ static long search_step(__u32 i, void *data)
 }
 
 /* Second argument of the reader's read(2): its buffer, where a request may stand. */
-static __always_inline void read_request(struct rec_request *request)
+static __always_inline const void *request_address(void)
 {
 	struct pt_regs *regs = (void *)bpf_task_pt_regs(bpf_get_current_task_btf());
 
-	bpf_probe_read_user(request, sizeof(*request), (void *)regs->si);
+	return (const void *)regs->si;
+}
+
+static __always_inline void read_request(struct rec_request *request)
+{
+	bpf_probe_read_user(request, sizeof(*request), request_address());
 }
 
 /*
@@ -360,6 +389,9 @@ static __always_inline void write_path(struct seq_file *seq, struct scratch *s, 
 	if (bytes > 0 && bytes <= REC_PATH_MAX)
 		bpf_seq_write(seq, s->name, bytes);
 }
+
+#include "bpfmap.bpf.h"
+#include "ipc.bpf.h"
 
 /* --- threads ------------------------------------------------------------------------------ */
 
@@ -559,6 +591,8 @@ static __always_inline void fill_task(struct rec_task *out, struct task_struct *
 	fill_namespaces(out, task);
 	fill_cred(&out->cred, task->cred);
 	fill_registers(out, task);
+	if (has_sem_undo(task))
+		out->head.flags |= REC_F_SEM_UNDO;
 }
 
 /* One piece of the supplementary groups, from index `first` on. */
@@ -1051,8 +1085,14 @@ int snapshot_more(struct bpf_iter__task *ctx)
 	else if (request.type == REC_GROUPS)
 		write_groups(seq, s, task, &r, request.first);
 	else if (request.type == REC_EPOLL &&
-		 !bpf_probe_read_user(&epoll, sizeof(epoll), (void *)regs->si))
+		 !bpf_probe_read_user(&epoll, sizeof(epoll), request_address()))
 		write_more_epoll(seq, &s->walk, task, group_nr(task, &r), &epoll);
+	else if (request.type == REC_MQUEUE)
+		write_messages(seq, s, task, &r, &request);
+	else if (request.type == REC_SEM_UNDO)
+		write_sem_undo(seq, s, task, &r, &request);
+	else if (request.type == REC_AIO)
+		write_aio(seq, s, task, &r, &request);
 	scratch_put(s);
 	return 0;
 }
@@ -1083,6 +1123,29 @@ static __always_inline void fill_area_name(struct rec_vma *out, struct vm_area_s
 	out->special = REC_VMA_SPECIAL;
 	bpf_probe_read_kernel_str(out->anon_name, sizeof(out->anon_name),
 				  BPF_CORE_READ(special, name));
+}
+
+/*
+ * Areas of files which the kernel makes for itself. Both fill names that others may give their
+ * files, too; what an area of System V is shows in its operations, which only shmat(2) gives.
+ */
+static __always_inline void fill_kernel_file(struct rec_vma *out, struct vm_area_struct *vma)
+{
+	char name[16] = {};
+	__u64 fn;
+
+	if (bpf_strncmp(out->inode.dname, 4, "SYSV") == 0) {
+		fn = (__u64)BPF_CORE_READ(vma, vm_ops, fault);
+		bpf_snprintf(name, sizeof(name), "%ps", &fn, sizeof(fn));
+		if (bpf_strncmp(name, 9, "shm_fault") != 0)
+			return;
+		out->special = REC_VMA_SYSV;
+		out->inode.file_id = out->inode.inode_id | !(out->inode.f_mode & FMODE_WRITE);
+		out->inode.f_count = 0;
+	} else if (bpf_strncmp(out->inode.fstype, 4, "aio") == 0) {
+		out->special = REC_VMA_AIO;
+		__builtin_memcpy(out->anon_name, "[aio]", 6);
+	}
 }
 
 SEC("iter/task_vma")
@@ -1130,6 +1193,7 @@ int snapshot_vma(struct bpf_iter__task_vma *ctx)
 		out->inode.f_mode = file->f_mode;
 		out->inode.f_count = compat_file_count(file);
 		fill_inode(&out->inode, file->f_inode, BPF_CORE_READ(file, f_path.dentry));
+		fill_kernel_file(out, vma);
 		len = fill_path(s, &file->f_path, &out->inode.unhashed, &out->head.flags);
 		out->inode.path_len = len;
 		out->head.len = sizeof(*out) + path_bytes(len);
@@ -1368,6 +1432,7 @@ static __always_inline void write_file_details(struct seq_file *seq, struct scra
 	__builtin_memcpy(name, s->file.inode.dname, sizeof(name));
 	if (magic == MAGIC_PIDFS)
 		write_pidfd(seq, &detail, file, r, true);
+	write_mqueue(seq, s, &detail, file, r);
 	if (magic != MAGIC_ANON)
 		return;
 	if (bpf_strncmp(name, 10, "[eventfd]") == 0)
@@ -1380,6 +1445,8 @@ static __always_inline void write_file_details(struct seq_file *seq, struct scra
 		write_epoll(seq, &detail, &s->walk, file);
 	else if (bpf_strncmp(name, 8, "[pidfd]") == 0)
 		write_pidfd(seq, &detail, file, r, false);
+	else if (bpf_strncmp(name, 8, "bpf-map") == 0)
+		write_bpf_map(seq, s, &detail, file);
 }
 
 SEC("iter/task_file")
@@ -1460,8 +1527,9 @@ int snapshot_holder(struct bpf_iter__task_file *ctx)
 		return 0;
 	inode = file->f_inode;
 	type = inode->i_mode & S_IFMT;
-	/* Files with a name, and directories, are never asked for. */
-	if (type == S_IFDIR || type == S_IFBLK || (type == S_IFREG && inode->i_nlink))
+	/* Files with a name, and directories, are never asked for; but for message queues. */
+	if (type == S_IFDIR || type == S_IFBLK ||
+	    (type == S_IFREG && inode->i_nlink && !mqueue_of(inode)))
 		return 0;
 	s = scratch_get();
 	if (!s)

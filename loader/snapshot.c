@@ -131,16 +131,27 @@ static const struct rec_head *record_at(const struct buffer *b, size_t at)
 }
 
 static const size_t rec_size[REC_TYPE_NR] = {
-	[REC_TASK] = sizeof(struct rec_task),	      [REC_PROCESS] = sizeof(struct rec_process),
-	[REC_SIGHAND] = sizeof(struct rec_sighand),   [REC_MM] = sizeof(struct rec_mm),
-	[REC_TIMER] = sizeof(struct rec_timer),	      [REC_VMA] = sizeof(struct rec_vma),
-	[REC_FILE] = sizeof(struct rec_file),	      [REC_GROUPS] = sizeof(struct rec_groups),
-	[REC_PATH] = sizeof(struct rec_path),	      [REC_LOCK] = sizeof(struct rec_lock),
-	[REC_HOLDER] = sizeof(struct rec_holder),     [REC_MEMBER] = sizeof(struct rec_member),
-	[REC_EVENTFD] = sizeof(struct rec_eventfd),   [REC_TIMERFD] = sizeof(struct rec_timerfd),
-	[REC_SIGNALFD] = sizeof(struct rec_signalfd), [REC_EPOLL] = sizeof(struct rec_epoll),
+	[REC_TASK] = sizeof(struct rec_task),
+	[REC_PROCESS] = sizeof(struct rec_process),
+	[REC_SIGHAND] = sizeof(struct rec_sighand),
+	[REC_MM] = sizeof(struct rec_mm),
+	[REC_TIMER] = sizeof(struct rec_timer),
+	[REC_VMA] = sizeof(struct rec_vma),
+	[REC_FILE] = sizeof(struct rec_file),
+	[REC_GROUPS] = sizeof(struct rec_groups),
+	[REC_PATH] = sizeof(struct rec_path),
+	[REC_LOCK] = sizeof(struct rec_lock),
+	[REC_HOLDER] = sizeof(struct rec_holder),
+	[REC_MEMBER] = sizeof(struct rec_member),
+	[REC_EVENTFD] = sizeof(struct rec_eventfd),
+	[REC_TIMERFD] = sizeof(struct rec_timerfd),
+	[REC_SIGNALFD] = sizeof(struct rec_signalfd),
+	[REC_EPOLL] = sizeof(struct rec_epoll),
 	[REC_PIDFD] = sizeof(struct rec_pidfd),
 	/* Details: 0 here is the least, struct rec_detail. */
+	[REC_SEM_UNDO] = sizeof(struct rec_sem_undo),
+	[REC_AIO] = sizeof(struct rec_aio),
+	[REC_BPF_MAP] = sizeof(struct rec_bpf_map),
 };
 
 /* The fixed part of a record of this type. */
@@ -163,6 +174,18 @@ static uint32_t record_tail_bytes(const struct rec_head *head)
 	return 0;
 }
 
+/* Two records under one type: each must be whole. */
+static bool mqueue_is_whole(const struct rec_head *head)
+{
+	const struct rec_mqueue_piece *piece = (const void *)head;
+	const struct rec_mqueue *queue = (const void *)head;
+
+	if (head->len >= sizeof(*queue) && queue->what == REC_MQUEUE_QUEUE)
+		return true;
+	return head->len >= sizeof(*piece) && piece->what == REC_MQUEUE_PIECE &&
+	       head->len - sizeof(*piece) >= piece->bytes;
+}
+
 /* Check the whole stream once, and count its records. */
 static int count_records(const struct buffer *b, size_t counts[REC_TYPE_NR])
 {
@@ -171,7 +194,8 @@ static int count_records(const struct buffer *b, size_t counts[REC_TYPE_NR])
 
 		if (!head || head->type == REC_NONE || head->type >= REC_TYPE_NR ||
 		    head->len < fixed_size(head->type) ||
-		    record_tail_bytes(head) > head->len - fixed_size(head->type))
+		    record_tail_bytes(head) > head->len - fixed_size(head->type) ||
+		    (head->type == REC_MQUEUE && !mqueue_is_whole(head)))
 			return -EPROTO;
 		counts[head->type]++;
 		at += head->len;
@@ -191,10 +215,10 @@ static uint32_t record_entries(const struct rec_head *head)
  * Read the rest of one list whose entries up to `first` are there. `tid` is the thread that has it.
  * The pieces are appended to the stream, after all that was there.
  */
-static int read_rest(const struct loader *l, pid_t tid, uint32_t type, uint32_t first,
+static int read_rest(const struct loader *l, pid_t tid, const struct rec_request *wanted,
 		     struct buffer *b)
 {
-	struct rec_request request = { .magic = REC_REQUEST_MAGIC, .type = type, .first = first };
+	struct rec_request request = *wanted;
 	bool more = true;
 
 	while (more) {
@@ -214,6 +238,38 @@ static int read_rest(const struct loader *l, pid_t tid, uint32_t type, uint32_t 
 			more = head->flags & REC_F_MORE;
 			at += head->len;
 		}
+	}
+	return 0;
+}
+
+static int read_list(const struct loader *l, pid_t tid, uint32_t type, uint32_t first,
+		     struct buffer *b)
+{
+	struct rec_request request = { .magic = REC_REQUEST_MAGIC, .type = type, .first = first };
+
+	return read_rest(l, tid, &request, b);
+}
+
+/* What descriptors have that is too long to come with them, in the stream from `at` on. */
+static int read_more_files(const struct loader *l, size_t at, struct buffer *b)
+{
+	struct rec_request request = { .magic = REC_REQUEST_MAGIC, .type = REC_MQUEUE };
+	size_t end = b->len;
+
+	while (at < end) {
+		const struct rec_head *head = record_at(b, at);
+		int rc;
+
+		if (!head)
+			return -EPROTO;
+		at += head->len;
+		if (head->type != REC_MQUEUE || !(head->flags & REC_F_MORE))
+			continue;
+		request.fd = ((const struct rec_detail *)(const void *)head)->fd;
+		rc = read_rest(l, ((const struct rec_detail *)(const void *)head)->tgid, &request,
+			       b);
+		if (rc < 0)
+			return rc;
 	}
 	return 0;
 }
@@ -258,6 +314,7 @@ static int read_more(const struct loader *l, size_t at, struct buffer *b)
 {
 	size_t end = b->len;
 	uint32_t n_timers = 0;
+	uint64_t undo_list = 0;
 
 	while (at < end) {
 		const struct rec_head *head = record_at(b, at);
@@ -271,15 +328,27 @@ static int read_more(const struct loader *l, size_t at, struct buffer *b)
 
 			n_timers++;
 			if (head->flags & REC_F_MORE)
-				rc = read_rest(l, timer->tgid, REC_TIMER, n_timers, b);
+				rc = read_list(l, timer->tgid, REC_TIMER, n_timers, b);
 		} else if (head->type == REC_GROUPS && (head->flags & REC_F_MORE)) {
 			const struct rec_groups *groups = (const void *)head;
 
-			rc = read_rest(l, groups->tid, REC_GROUPS, groups->n, b);
+			rc = read_list(l, groups->tid, REC_GROUPS, groups->n, b);
 		} else if (head->type == REC_EPOLL && (head->flags & REC_F_MORE)) {
 			rc = read_rest_epoll(l, at - head->len, b);
+		} else if (head->type == REC_MM) {
+			const struct rec_mm *mm = (const void *)head;
+
+			if (mm->ioctx_table)
+				rc = read_list(l, mm->tgid, REC_AIO, 0, b);
 		} else if (head->type == REC_TASK) {
+			const struct rec_task *task = (const void *)head;
+
 			n_timers = 0;
+			/* Threads share the list, and come one after the other. */
+			if (head->flags & REC_F_SEM_UNDO && task->sysvsem_id != undo_list) {
+				undo_list = task->sysvsem_id;
+				rc = read_list(l, task->tid, REC_SEM_UNDO, 0, b);
+			}
 		}
 		if (rc < 0)
 			return rc;
@@ -631,6 +700,8 @@ static int read_parts(const struct loader *l, pid_t tgid, enum iter_over over,
 		rc = run_iter(l->prog_fd[LOADER_PROG_FILE], tgid, over, request, size, b);
 		if (rc == 0)
 			rc = read_more(l, at, b);
+		if (rc == 0)
+			rc = read_more_files(l, at, b);
 	}
 	return rc;
 }

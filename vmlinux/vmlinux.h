@@ -22,6 +22,7 @@ enum { false = 0, true = 1 };
 
 enum bpf_map_type {
 	BPF_MAP_TYPE_ARRAY = 2,
+	BPF_MAP_TYPE_PERCPU_ARRAY = 6,
 };
 
 enum pid_type {
@@ -45,6 +46,7 @@ enum alarmtimer_type {
 struct __kernel_timespec;
 struct anon_vma;
 struct bpf_iter_meta;
+struct btf;
 struct cgroup;
 struct cgroup_namespace;
 struct completion;
@@ -70,11 +72,14 @@ struct io_context;
 struct io_uring_task;
 struct ipc_namespace;
 struct kernfs_node;
+struct kioctx;
+struct kioctx_cpu;
 struct kioctx_table;
 struct list_head;
 struct mempolicy;
 struct mm_struct;
 struct mnt_namespace;
+struct msg_msgseg;
 struct net;
 struct nsproxy;
 struct pid;
@@ -89,6 +94,7 @@ struct sem_undo_list;
 struct seq_file;
 struct sighand_struct;
 struct signal_struct;
+struct sk_buff;
 struct sock;
 struct super_block;
 struct task_struct;
@@ -127,6 +133,10 @@ struct rb_node {
 	long unsigned int __rb_parent_color;
 	struct rb_node *rb_right;
 	struct rb_node *rb_left;
+};
+
+struct rb_root {
+	struct rb_node *rb_node;
 };
 
 struct bpf_iter_meta {
@@ -320,6 +330,7 @@ struct vm_userfaultfd_ctx {
 };
 
 struct vm_operations_struct {
+	void *fault;
 	void *name;
 };
 
@@ -416,6 +427,61 @@ struct signalfd_ctx {
 
 struct eppoll_entry {
 	struct wait_queue_head *whead;
+};
+
+struct mq_attr {
+	long int mq_maxmsg;
+	long int mq_msgsize;
+	long int mq_curmsgs;
+};
+
+struct sigevent {
+	union { void *sival_ptr; } sigev_value;
+	int sigev_signo;
+	int sigev_notify;
+};
+
+struct sk_buff {
+	unsigned char *data;
+};
+
+struct msg_msgseg {
+	struct msg_msgseg *next;
+};
+
+struct kioctx_table {
+	unsigned int nr;
+	struct kioctx *table[0];
+};
+
+struct kioctx {
+	struct { int counter; } dead;
+	long unsigned int user_id;
+	struct kioctx_cpu *cpu;
+	unsigned int max_reqs;
+	unsigned int nr_events;
+	long unsigned int mmap_size;
+	struct { int counter; } reqs_available;
+	unsigned int completed_events;
+};
+
+struct bpf_map {
+	enum bpf_map_type map_type;
+	unsigned int key_size;
+	unsigned int value_size;
+	unsigned int max_entries;
+	long long unsigned int map_extra;
+	unsigned int map_flags;
+	unsigned int id;
+	int numa_node;
+	struct btf *btf;
+	char name[16];
+	struct { long long int counter; } refcnt;
+	_Bool frozen;
+};
+
+struct bpf_array {
+	void *pptrs[0];
 };
 
 struct sigpending {
@@ -580,6 +646,39 @@ struct epitem {
 
 struct wait_queue_head {
 	struct list_head head;
+};
+
+struct mqueue_inode_info {
+	struct inode vfs_inode;
+	struct rb_root msg_tree;
+	struct mq_attr attr;
+	struct sigevent notify;
+	struct pid *notify_owner;
+	struct sock *notify_sock;
+	struct sk_buff *notify_cookie;
+	long unsigned int qsize;
+};
+
+struct posix_msg_tree_node {
+	struct rb_node rb_node;
+	struct list_head msg_list;
+	int priority;
+};
+
+struct msg_msg {
+	struct list_head m_list;
+	long unsigned int m_ts;
+	struct msg_msgseg *next;
+};
+
+struct sem_undo_list {
+	struct list_head list_proc;
+};
+
+struct sem_undo {
+	struct list_head list_proc;
+	int semid;
+	short int semadj[0];
 };
 
 struct task_struct {

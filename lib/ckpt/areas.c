@@ -15,7 +15,7 @@
 
 bool area_is_special(const struct rec_vma *v)
 {
-	return v->special == REC_VMA_SPECIAL;
+	return v->special == REC_VMA_SPECIAL || v->special == REC_VMA_AIO;
 }
 
 bool area_not_forked(const struct rec_vma *v)
@@ -40,7 +40,8 @@ int area_check(const struct rec_vma *v, struct ckpt_err **err)
 	const char *why = NULL, *hint = "";
 
 	if (area_is_special(v)) {
-		if (!strncmp(v->anon_name, "[vdso", 5) || !strncmp(v->anon_name, "[vvar", 5))
+		if (!strncmp(v->anon_name, "[vdso", 5) || !strncmp(v->anon_name, "[vvar", 5) ||
+		    v->special == REC_VMA_AIO)
 			return 0;
 		why = "a special mapping that is not the vdso's";
 	}
@@ -49,8 +50,10 @@ int area_check(const struct rec_vma *v, struct ckpt_err **err)
 			why = refusals[i].why;
 			hint = refusals[i].hint;
 		}
-	if (!why && v->uffd_registered)
+	if (!why && v->uffd_registered) {
 		why = "watched by a userfaultfd";
+		hint = "unregister it (UFFDIO_UNREGISTER) before the checkpoint";
+	}
 	if (!why && v->has_mempolicy)
 		why = "bound to NUMA nodes by mbind(2)";
 	if (!why)

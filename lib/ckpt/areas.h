@@ -17,6 +17,8 @@
 #define VMF_WRITE  0x2ULL
 #define VMF_EXEC   0x4ULL
 #define VMF_SHARED 0x8ULL
+/* May become writable by mprotect(2). */
+#define VMF_MAYWRITE 0x20ULL
 /* MAP_SHARED; of a descriptor that cannot write, VMF_SHARED is off all the same. */
 #define VMF_MAYSHARE	 0x80ULL
 #define VMF_GROWSDOWN	 0x100ULL
@@ -41,8 +43,8 @@
 #define VMF_DROPPABLE	 0x10000000000ULL
 #define VMF_SEALED	 0x40000000000ULL
 
-/* Is it made by the kernel for every process (vdso, vvar)? Such areas are mapped anew, never saved.
- */
+/* Is it made by the kernel (vdso, vvar, rings of io_setup(2))? Such areas are made anew, and their
+ * pages not saved. */
 bool area_is_special(const struct rec_vma *v);
 /* Must its pages be taken within the pause, because a fork does not copy them? */
 bool area_not_forked(const struct rec_vma *v);
@@ -66,7 +68,7 @@ struct area_row {
 	uint64_t flags;	 /* VMF_* */
 	uint64_t object; /* 0: anonymous */
 	uint64_t offset;
-	bool special;	  /* the vdso's or vvar's: the name is the kernel's */
+	bool special;	  /* made by the kernel, which gave the name, too */
 	const char *name; /* borrowed from the row; "": none */
 };
 

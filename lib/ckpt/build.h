@@ -39,7 +39,9 @@ struct build_area {
 	uint32_t object; /* 0: anonymous */
 	uint64_t offset;
 	char *name;	/* owned; NULL: none */
-	bool special;	/* vdso, vvar */
+	bool special;	/* vdso, vvar, or a ring: */
+	bool aio;	/* of io_setup(2) */
+	bool attached;	/* a part of a System V segment, in place by now */
 	bool has_pages; /* some of its pages are in the core */
 	bool kept;	/* there from birth, as a copy of the parent's */
 };
@@ -98,6 +100,13 @@ struct restore {
 	uint32_t pid_ns_inum; /* of that namespace */
 	int ns_hold_fd;	      /* open: the namespace's init stays, even if it is empty */
 	json_t *inherited; /* owned: "cred" and "sched" of this process, which all are born with */
+
+	struct sysv_made {
+		bool queue; /* or a semaphore set */
+		int32_t id;
+	} * sysv_made; /* owned */
+
+	size_t n_sysv_made;
 	int64_t monotonic_ns, realtime_ns, boottime_ns; /* clocks when it was frozen */
 };
 
@@ -138,6 +147,22 @@ int build_empty(struct build *b, struct ckpt_err **err);
 int build_memory(struct build *b, struct ckpt_err **err);
 /* What would be in the way of children that are born as copies: seals. */
 int build_seal_memory(struct build *b, struct ckpt_err **err);
+
+/* build_ipc.c */
+/* Attach the segments of shmat(2), before anything else is mapped. */
+int build_attach_segments(struct build *b, struct ckpt_err **err);
+
+/* Who waits by mq_notify(3), once descriptors are in place. */
+int build_mq_notify(struct build *b, struct ckpt_err **err);
+
+/* build_sysv.c: System V semaphores and message queues, and who has to do with them. */
+int build_sysv(struct restore *r, struct ckpt_err **err);
+/* The restore failed: away with those that were made. */
+void build_sysv_undo(struct restore *r);
+
+/* build_aio.c */
+/* Contexts of io_setup(2), when all other memory is mapped. */
+int build_aio(struct build *b, struct ckpt_err **err);
 
 /* build_time.c: timers, and waits under way. */
 int build_timers(struct build *b, struct ckpt_err **err);

@@ -46,6 +46,7 @@ static int parse_area(const struct build *b, const json_t *row, struct build_are
 	a->flags = r.flags;
 	a->offset = r.offset;
 	a->special = r.special;
+	a->aio = r.special && !strcmp(r.name, "[aio]");
 	if (r.name[0] && !r.special) {
 		a->name = strdup(r.name);
 		if (!a->name)
@@ -331,7 +332,7 @@ static int keep_copies(struct build *b, struct ckpt_err **err)
 static int map_vdso(struct build *b, struct ckpt_err **err)
 {
 	for (size_t i = 0; i < b->n_areas; i++) {
-		if (!b->area[i].special)
+		if (!b->area[i].special || b->area[i].aio)
 			continue;
 		if (!b->area[i].kept)
 			arena_op(&b->r->arena, "map the vdso", SYS_arch_prctl, ARCH_MAP_VDSO_64,
@@ -361,13 +362,16 @@ static int map_flags(const struct build_area *a)
 
 static int map_areas(struct build *b, struct ckpt_err **err)
 {
+	int rc = build_attach_segments(b, err);
+
+	if (rc < 0)
+		return rc;
 	for (size_t i = 0; i < b->n_areas; i++) {
 		const struct build_area *a = &b->area[i];
 		/* Reading pages into place needs to write. */
 		int prot = a->prot | (a->has_pages ? PROT_READ | PROT_WRITE : 0);
-		int rc;
 
-		if (a->special || a->kept)
+		if (a->special || a->kept || a->attached)
 			continue;
 		rc = build_room(b, b->pid, 1, 0, err);
 		if (rc < 0)
@@ -376,7 +380,8 @@ static int map_areas(struct build *b, struct ckpt_err **err)
 			 (uint64_t)prot, (uint64_t)map_flags(a),
 			 a->object ? (uint64_t)b->r->kr.fd[a->object] : (uint64_t)-1, a->offset);
 	}
-	return arena_run(&b->r->arena, b->pid, err);
+	rc = arena_run(&b->r->arena, b->pid, err);
+	return rc < 0 ? rc : build_aio(b, err);
 }
 
 /* ---- pages ---- */

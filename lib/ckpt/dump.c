@@ -15,6 +15,7 @@
  * processes themselves are read, and thaw last. Runs in a worker process (worker.h). On failure
  * everything is undone, the tree runs on.
  */
+#include "aio.h"
 #include "dump_process.h"
 #include "freeze.h"
 #include "hostinfo.h"
@@ -22,6 +23,7 @@
 #include "kind.h"
 #include "look.h"
 #include "session.h"
+#include "sysvipc.h"
 #include "tasks.h"
 #include "trace.h"
 #include "util.h"
@@ -53,6 +55,7 @@ struct dump {
 	struct kind_dump kd;
 	struct image_writer image;
 	json_t *objects;
+	json_t *sysv;		   /* of sysvipc.h; NULL: none */
 	struct dump_process *proc; /* of the frozen tree: root first, parents before children */
 	size_t n_procs;
 	struct stash stash;
@@ -85,6 +88,7 @@ static void dump_done(struct dump *d)
 	drop_snapshot(d);
 	tree_done(&d->tree);
 	json_decref(d->objects);
+	json_decref(d->sysv);
 	kind_pids_close(&d->kd);
 }
 
@@ -256,6 +260,9 @@ static int take(struct dump *d, struct ckpt_err **err)
 	rc = snapshot_take(d->loader, pids, n, SNAPSHOT_ALL, &d->snap, &why);
 	if (rc < 0)
 		return ckpt_fail_loader(err, rc, &why);
+	rc = aio_wait(d->loader, pids, n, &d->snap, err);
+	if (rc < 0)
+		return rc;
 	clock_gettime(CLOCK_MONOTONIC, &d->clocks[0]);
 	clock_gettime(CLOCK_REALTIME, &d->clocks[1]);
 	clock_gettime(CLOCK_BOOTTIME, &d->clocks[2]);
@@ -268,6 +275,8 @@ static int take(struct dump *d, struct ckpt_err **err)
 		rc = take_processes(d, err);
 	if (rc == 0)
 		rc = objects_save(&d->os, &d->kd, true, &d->objects, err);
+	if (rc == 0)
+		rc = sysvipc_save(d->snap, &d->image, &d->sysv, err);
 	return rc;
 }
 
@@ -390,7 +399,8 @@ static int make_manifest(struct dump *d, json_t **ret, struct ckpt_err **err)
 	int rc = host_save(m, d->opts->compress, err);
 
 	if (rc < 0 || json_object_set_new(m, "tasks", tasks) ||
-	    json_object_set(m, "objects", d->objects))
+	    json_object_set(m, "objects", d->objects) ||
+	    (d->sysv && json_object_set(m, "sysv", d->sysv)))
 		return rc < 0 ? rc : ckpt_fail_nomem(err);
 	for (size_t i = 0; rc == 0 && i < d->n_procs; i++)
 		rc = save_process(d, &d->proc[i], tasks, err);

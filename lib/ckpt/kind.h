@@ -74,9 +74,11 @@ struct kind_call {
 /* What restoring needs. Runs in the restoring process. */
 struct kind_restore {
 	const struct image *im;
+	struct loader *loader; /* NULL: only looked at */
 	bool allow_changed;
 	int *fd; /* by object id: open descriptors, -1: none yet */
 	size_t n_fd;
+	bool *made; /* by object id: open() made something that outlives us, for undo(); owned */
 	json_t *objects;    /* borrowed array */
 	uint32_t *next_end; /* by object id: the next end of the same pipe, 0: none; owned */
 	/*
@@ -92,6 +94,13 @@ struct kind_restore {
 	 */
 	int (*call)(void *userdata, pid_t saved, const struct kind_call *c, struct ckpt_err **err);
 	void *userdata;
+};
+
+/* A System V segment, as areas attach it. */
+struct kind_segment {
+	int32_t id;
+	uint64_t bytes; /* whole pages */
+	bool read_only;
 };
 
 struct ckpt_kind {
@@ -127,6 +136,17 @@ struct ckpt_kind {
 	 * may be NULL.
 	 */
 	int (*connect)(struct kind_restore *r, const json_t *o, int fd, struct ckpt_err **err);
+	/*
+	 * Third pass: memory is mapped and descriptors are in place, nothing has run yet, the proof
+	 * is to come; may be NULL.
+	 */
+	int (*finish)(struct kind_restore *r, const json_t *o, int fd, struct ckpt_err **err);
+	/* The restore failed, after open() had noted in r->made that it made something: away with
+	 * it. */
+	void (*undo)(const struct kind_restore *r, const json_t *o);
+	/* Areas of it are not mapped but attached by shmat(2): to what. NULL otherwise. */
+	int (*segment)(const struct kind_restore *r, const json_t *o, struct kind_segment *ret,
+		       struct ckpt_err **err);
 	/* The restored process is complete and about to go on; may be NULL. Failures are of no
 	 * consequence. */
 	void (*go)(struct kind_restore *r, const json_t *o, int fd);
@@ -200,8 +220,13 @@ int objects_connect(struct kind_restore *r, struct ckpt_err **err);
 /* Is the object opened only when the tasks exist, so that they have not inherited it? */
 bool objects_is_late(const struct kind_restore *r, uint32_t id);
 void objects_close(struct kind_restore *r);
-/* Give descriptions their owners (F_SETOWN), once the tasks exist. */
-int objects_set_owners(const struct kind_restore *r, struct ckpt_err **err);
+/* undo() of every row that made something: the restore failed. */
+void objects_undo(const struct kind_restore *r);
+/* Are areas of this object attached by shmat(2)? 1: yes, to this segment; 0: no. */
+int objects_segment(const struct kind_restore *r, uint32_t id, struct kind_segment *ret,
+		    struct ckpt_err **err);
+/* The tasks are complete: give descriptions their owners (F_SETOWN), then finish() of every row. */
+int objects_finish(struct kind_restore *r, struct ckpt_err **err);
 /* go() of every row: what may change the world outside, done when nothing can fail any more. */
 void objects_go(struct kind_restore *r);
 /* Compare the rows of two "objects" arrays, saved and now. */

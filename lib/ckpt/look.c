@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 /* Judging a running process before anything is done to it. See look.h. */
 #include "look.h"
+#include "aio.h"
 #include "areas.h"
 #include "kinds/kinds.h"
 #include "plan.h"
 #include "safe.h"
+#include "sysvipc.h"
 #include "tasks.h"
 #include "util.h"
 
@@ -267,7 +269,7 @@ static int judge_sharing(struct judge *j, const struct rec_task *t, struct ckpt_
 static int judge_process(struct judge *j, const struct snapshot *s, struct ckpt_err **err)
 {
 	const struct rec_process *p = snapshot_process(s, j->pid);
-	const struct rec_mm *m = snapshot_mm(s, j->pid);
+	struct ckpt_err *why = NULL;
 	char subject[32];
 	int rc = 0;
 
@@ -278,9 +280,15 @@ static int judge_process(struct judge *j, const struct snapshot *s, struct ckpt_
 	if (rc == 0 && snapshot_task(s, j->pid) && snapshot_task(s, j->pid)->vtgid == 1)
 		rc = no(j, subject, "init of a pid namespace",
 			"the processes of the namespace end with it", "", err);
-	if (rc == 0 && m && m->ioctx_table)
-		rc = no(j, subject, "asynchronous I/O",
-			"contexts of io_setup(2) are not supported yet", "", err);
+	if (rc == 0 && aio_check(s, j->pid, &why) < 0)
+		rc = no(j, subject, "asynchronous I/O", ckpt_err_text(why), ckpt_err_hint(why),
+			err);
+	ckpt_err_free(why);
+	why = NULL;
+	if (rc == 0 && sysvipc_check(s, j->pid, &why) < 0)
+		rc = no(j, subject, "System V semaphores", ckpt_err_text(why), ckpt_err_hint(why),
+			err);
+	ckpt_err_free(why);
 	return rc;
 }
 

@@ -85,12 +85,18 @@ static void collect_file(struct objects *os, const struct snap_file *sf)
 	r->f.path_cut = sf->rec->head.flags & REC_F_TRUNCATED;
 }
 
-/* Private huge pages of a fixed size have a file of the kernel's own, which is no object of the
- * program. */
-static bool is_object(const struct rec_vma *v)
+/*
+ * Private huge pages of a fixed size have a file of the kernel's own, which is no object of the
+ * program, unless a descriptor refers to it, too.
+ */
+static bool is_object(const struct objects *os, const struct rec_vma *v)
 {
-	return v->has_file && !area_is_special(v) &&
-	       !(v->vm_flags & VMF_HUGETLB && !(v->vm_flags & VMF_MAYSHARE));
+	bool private_huge = v->vm_flags & VMF_HUGETLB && !(v->vm_flags & VMF_MAYSHARE);
+
+	if (!v->has_file || area_is_special(v))
+		return false;
+	return !private_huge || strcmp(v->inode.dname, "anon_hugepage") ||
+	       slot_of(os, v->inode.file_id)->id;
 }
 
 static void collect_area(struct objects *os, const struct snap_vma *sv)
@@ -130,7 +136,7 @@ int objects_collect(struct objects *os, const struct snapshot *s, const struct t
 	for (size_t p = 0; p < t->n; p++) {
 		snapshot_vmas_of(s, t->proc[p].tgid, &first, &n);
 		for (size_t i = first; i < first + n; i++)
-			if (is_object(s->vmas[i].rec))
+			if (is_object(os, s->vmas[i].rec))
 				collect_area(os, &s->vmas[i]);
 	}
 	/* From the last to the first, so that the chains of an inode's objects are in order. */
@@ -548,15 +554,21 @@ static int set_owner(const struct kind_restore *r, const json_t *owner, int fd,
 	return 0;
 }
 
-int objects_set_owners(const struct kind_restore *r, struct ckpt_err **err)
+int objects_finish(struct kind_restore *r, struct ckpt_err **err)
 {
 	int rc = 0;
 
 	for (size_t i = 0; rc == 0 && i + 1 < r->n_fd; i++) {
-		const json_t *owner = json_object_get(json_array_get(r->objects, i), "owner");
+		const json_t *o = json_array_get(r->objects, i), *owner;
+		const struct ckpt_kind *k;
 
+		owner = json_object_get(o, "owner");
 		if (owner && json_object_get(owner, "type"))
 			rc = set_owner(r, owner, r->fd[i + 1], err);
+		if (rc == 0)
+			rc = row_kind(o, i, &k, err);
+		if (rc == 0 && k->finish)
+			rc = k->finish(r, o, r->fd[i + 1], err);
 	}
 	return rc;
 }
@@ -640,7 +652,8 @@ int objects_open(struct kind_restore *r, struct ckpt_err **err)
 	size_t n = json_array_size(r->objects);
 
 	r->fd = malloc((n + 1) * sizeof(*r->fd));
-	if (!r->fd)
+	r->made = calloc(n + 1, sizeof(*r->made));
+	if (!r->fd || !r->made)
 		return ckpt_fail_nomem(err);
 	r->n_fd = n + 1;
 	for (size_t i = 0; i <= n; i++)
@@ -695,10 +708,36 @@ void objects_close(struct kind_restore *r)
 	for (size_t i = 0; i < r->n_fd && r->fd; i++)
 		close_reset(&r->fd[i]);
 	free(r->fd);
+	free(r->made);
 	free(r->next_end);
 	r->fd = NULL;
+	r->made = NULL;
 	r->next_end = NULL;
 	r->n_fd = 0;
+}
+
+void objects_undo(const struct kind_restore *r)
+{
+	for (size_t i = 0; r->made && i + 1 < r->n_fd; i++) {
+		const json_t *o = json_array_get(r->objects, i);
+		const struct ckpt_kind *k;
+
+		if (r->made[i + 1] && row_kind(o, i, &k, NULL) == 0 && k->undo)
+			k->undo(r, o);
+	}
+}
+
+int objects_segment(const struct kind_restore *r, uint32_t id, struct kind_segment *ret,
+		    struct ckpt_err **err)
+{
+	const json_t *o = id ? json_array_get(r->objects, id - 1) : NULL;
+	const struct ckpt_kind *k;
+	int rc = o ? row_kind(o, id - 1, &k, err) : 0;
+
+	if (rc < 0 || !o || !k->segment)
+		return rc;
+	rc = k->segment(r, o, ret, err);
+	return rc < 0 ? rc : 1;
 }
 
 /* ---- comparing ---- */
@@ -755,7 +794,8 @@ static int members_same(const struct ckpt_kind *k, const json_t *of, const json_
 #define KERNEL_O_LARGEFILE 0100000
 /* Of a file reopened through /proc it would forbid the way there; it says nothing once a file is
  * open. */
-#define NOT_COMPARED (KERNEL_O_LARGEFILE | O_NOFOLLOW)
+/* mq_open(2) alone leaves it there; it is the descriptor's. */
+#define NOT_COMPARED (KERNEL_O_LARGEFILE | O_NOFOLLOW | O_CLOEXEC)
 
 static int flags_same(const json_t *a, const json_t *b, struct ckpt_err **err)
 {

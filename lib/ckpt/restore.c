@@ -16,6 +16,7 @@
 #include "look.h"
 #include "pidns.h"
 #include "safe.h"
+#include "sysvipc.h"
 #include "take.h"
 #include "tasks.h"
 #include "trace.h"
@@ -383,6 +384,7 @@ static int step_open(struct restore *r, struct ckpt_err **err)
 	if (rc < 0)
 		return rc;
 	r->kr.im = &r->im;
+	r->kr.loader = r->loader;
 	r->kr.allow_changed = r->opts->allow_changed;
 	r->kr.pid_now = pid_now;
 	r->kr.call = call;
@@ -400,6 +402,9 @@ static int step_open(struct restore *r, struct ckpt_err **err)
 		rc = check_pids(r, err);
 	if (rc == 0)
 		rc = objects_need(&r->kr, err);
+	if (rc == 0)
+		rc = sysvipc_need(&r->im, json_object_get(r->im.manifest, "sysv"), true,
+				  r->opts->allow_changed, err);
 	return rc;
 }
 
@@ -493,7 +498,10 @@ static int step_files(struct restore *r, struct ckpt_err **err)
 
 static int finish_process(struct build *b, struct ckpt_err **err)
 {
-	int rc = build_process(b, err);
+	int rc = build_mq_notify(b, err);
+
+	if (rc == 0)
+		rc = build_process(b, err);
 
 	/* The leader last: it makes calls for the others to the end. */
 	for (size_t i = b->n_threads; rc == 0 && i-- > 0;)
@@ -593,6 +601,15 @@ static int compare_tree(const struct restore *r, const struct tree *t, struct ck
 	return 0;
 }
 
+static int compare_sysv(const struct restore *r, const struct snapshot *s, struct ckpt_err **err)
+{
+	const json_t *saved = json_object_get(r->im.manifest, "sysv");
+	_cleanup_json_ json_t *now = NULL;
+	int rc = saved ? sysvipc_save(s, NULL, &now, err) : 0;
+
+	return rc == 0 && saved ? sysvipc_same(saved, now, err) : rc;
+}
+
 static int step_prove(struct restore *r, struct ckpt_err **err)
 {
 	struct snapshot *s = NULL;
@@ -608,6 +625,8 @@ static int step_prove(struct restore *r, struct ckpt_err **err)
 		rc = compare_objects(r, s, &t, &os, err);
 	for (size_t i = 0; rc == 0 && i < r->n_procs; i++)
 		rc = compare_process(&r->proc[i], s, &t, &os, err);
+	if (rc == 0)
+		rc = compare_sysv(r, s, err);
 	objects_done(&os);
 	snapshot_free(s);
 	tree_done(&t);
@@ -665,6 +684,8 @@ static int restore(struct restore *r, struct ckpt_restore_result *ret, struct ck
 		rc = objects_connect(&r->kr, err);
 	if (rc == 0)
 		rc = step_files(r, err);
+	if (rc == 0)
+		rc = build_sysv(r, err);
 	if (rc < 0)
 		return rc;
 	stage_done(&clock, "files");
@@ -672,7 +693,7 @@ static int restore(struct restore *r, struct ckpt_restore_result *ret, struct ck
 	if (rc < 0)
 		return rc;
 	stage_done(&clock, "threads");
-	rc = objects_set_owners(&r->kr, err);
+	rc = objects_finish(&r->kr, err);
 	if (rc == 0)
 		rc = step_prove(r, err);
 	if (rc < 0)
@@ -686,8 +707,11 @@ static int restore(struct restore *r, struct ckpt_restore_result *ret, struct ck
 
 static void restore_done(struct restore *r, bool ok)
 {
-	if (!ok)
+	if (!ok) {
 		tree_kill(r);
+		objects_undo(&r->kr);
+		build_sysv_undo(r);
+	}
 	pidns_leave();
 	arena_done(&r->arena);
 	objects_close(&r->kr);
@@ -701,6 +725,7 @@ static void restore_done(struct restore *r, bool ok)
 	}
 	free(r->proc);
 	free(r->helper);
+	free(r->sysv_made);
 	plan_done(&r->plan);
 	json_decref(r->inherited);
 	image_done(&r->im);

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 /* Taking from a frozen process what ptrace alone tells. See take.h. */
 #include "take.h"
+#include "aio.h"
 #include "trace.h"
 #include "util.h"
 
@@ -89,7 +90,7 @@ int take_frozen(struct taken *t, const struct frozen *frozen, size_t n, const st
 	if (rc < 0)
 		return ckpt_fail_errno(err, rc, CKPT_E_GONE,
 				       "read the pending signals of process %d", frozen->tgid);
-	return 0;
+	return aio_take(s, frozen->tgid, t->thread[0].tid, &t->aio, err);
 }
 
 const struct taken_thread *taken_thread(const struct taken *t, pid_t tid)
@@ -107,5 +108,6 @@ void taken_done(struct taken *t)
 	}
 	free(t->thread);
 	free(t->shared);
+	json_decref(t->aio);
 	*t = (struct taken){ 0 };
 }

@@ -6,6 +6,7 @@
 
 #include "err.h"
 #include "freeze.h"
+#include <jansson.h>
 #include <signal.h>
 #include <stdint.h>
 #include <sys/user.h>
@@ -26,6 +27,7 @@ struct taken {
 	size_t n;
 	siginfo_t *shared; /* pending for the process */
 	size_t n_shared;
+	json_t *aio; /* of aio.h; NULL: none */
 };
 
 /* Take everything of one process; with `registers` false only masks and queues. `frozen`: its `n`

@@ -5,6 +5,8 @@
 #include "kinds/kinds.h"
 #include "locks.h"
 #include "look.h"
+#include "mqnotify.h"
+#include "sysvipc.h"
 #include "util.h"
 
 #include <errno.h>
@@ -781,6 +783,13 @@ static int live_save(const struct snapshot *s, const struct tree *t, const struc
 		rc = threads_save(s, p->tgid, taken, o, err);
 	if (rc == 0 && owns[PLAN_MM])
 		rc = mm_save(s, p->tgid, os, o, err);
+	if (rc == 0 && owns[PLAN_MM] && taken->aio &&
+	    json_object_set(json_object_get(o, "mm"), "aio", taken->aio))
+		rc = ckpt_fail_nomem(err);
+	if (rc == 0)
+		rc = mqnotify_save(s, p->tgid, o, err);
+	if (rc == 0)
+		rc = sysvipc_undo_save(s, p->tgid, o, err);
 	return rc;
 }
 

@@ -5,6 +5,7 @@
  * could restore it is another question.
  */
 #include "build.h"
+#include "sysvipc.h"
 #include "tasks.h"
 #include "util.h"
 
@@ -259,6 +260,8 @@ static int verify(struct verify *v, struct ckpt_err **err)
 			v->total_bytes += bytes;
 	}
 	rc = verify_tree(v, err);
+	if (rc == 0)
+		rc = sysvipc_need(&v->im, json_object_get(m, "sysv"), false, true, err);
 	if (rc == 0)
 		rc = verify_objects(v, err);
 	for (size_t i = 0; rc == 0 && i < json_array_size(v->tasks); i++)

@@ -613,7 +613,7 @@ static pid_t our_pid(void *userdata, pid_t saved)
 	return getpid();
 }
 
-static void test_objects_set_owners__process(void **state)
+static void test_objects_finish__process(void **state)
 {
 	struct ckpt_err *err = NULL;
 	struct f_owner_ex ex = { 0 };
@@ -626,7 +626,7 @@ static void test_objects_set_owners__process(void **state)
 	trip_save(&t);
 	trip_restore(&t);
 	t.r.pid_now = our_pid;
-	if (objects_set_owners(&t.r, &err) < 0)
+	if (objects_finish(&t.r, &err) < 0)
 		fail_err(err);
 	assert_int_equal(saved_pid, pid);
 	assert_int_equal(fcntl(now(&t, 3), F_GETOWN_EX, &ex), 0);
@@ -754,7 +754,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_memfd__contents_seals_and_second_description,
 						setup, teardown),
 		cmocka_unit_test_setup_teardown(test_shmem__contents, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_objects_set_owners__process, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_objects_finish__process, setup, teardown),
 	};
 	const struct CMUnitTest plain[] = {
 		cmocka_unit_test(test_objects_open__made_up),

@@ -7,7 +7,8 @@
 #include <sys/stat.h>
 
 extern const struct ckpt_kind kind_shmem, kind_memfd, kind_hugeshm, kind_regular, kind_directory,
-	kind_tty, kind_chardev, kind_pipe, kind_fifo, kind_unsupported;
+	kind_tty, kind_chardev, kind_pipe, kind_fifo, kind_sysvshm, kind_mqueue, kind_posixshm,
+	kind_bpfmap, kind_unsupported;
 extern const struct ckpt_kind kind_eventfd, kind_timerfd, kind_signalfd, kind_pidfds, kind_epoll;
 
 /* Superblock magics (linux/magic.h). */
@@ -46,8 +47,13 @@ int kind_get_fd(const struct kind_dump *d, const struct kind_file *f, int *ret_f
  * does not add up, unless `same_inode`.
  */
 pid_t kind_outside_holder(const struct kind_dump *d, const struct kind_file *f, bool same_inode);
+/* A process outside of the dump that maps the file; 0 when there is none. */
+pid_t kind_outside_mapper(const struct kind_dump *d, const struct kind_file *f);
 /* The same for a socket, by the identity of its struct sock. */
 pid_t kind_outside_sock(const struct kind_dump *d, uint64_t sock_id);
+/* A process other than this one that has the file open or maps it, by whatever name; 0: none. For
+ * files with a name: all of /proc is looked through. */
+pid_t kind_user_of(int fd);
 /* "process 412 (redis-server)", "another process" for 0. */
 void kind_process_words(pid_t pid, char *buf, size_t len);
 

@@ -16,6 +16,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
 
 /* Descriptors and areas of the dump that refer to it. */
 static uint64_t references(const struct kind_dump *d, uint64_t file_id)
@@ -53,7 +55,7 @@ static bool maps_it(const char *pid, const struct rec_inode *ino)
 	return found;
 }
 
-static pid_t find_mapper(const struct kind_dump *d, const struct kind_file *f)
+pid_t kind_outside_mapper(const struct kind_dump *d, const struct kind_file *f)
 {
 	DIR *proc = opendir("/proc");
 	const struct dirent *e;
@@ -103,13 +105,56 @@ pid_t kind_outside_holder(const struct kind_dump *d, const struct kind_file *f, 
 	/* Or it is in use at this moment, by a call of the program's own. */
 	pid = find_holder(d, BY_FILE, f->inode->file_id);
 	if (!pid && f->map_end)
-		pid = find_mapper(d, f);
+		pid = kind_outside_mapper(d, f);
 	return pid;
 }
 
 pid_t kind_outside_sock(const struct kind_dump *d, uint64_t sock_id)
 {
 	return find_holder(d, BY_SOCK, sock_id);
+}
+
+static bool has_open(const char *pid, const struct stat *wanted)
+{
+	char path[NAME_MAX + 16];
+	const struct dirent *e;
+	bool found = false;
+	struct stat st;
+	DIR *fds;
+
+	snprintf(path, sizeof(path), "/proc/%s/fd", pid);
+	fds = opendir(path);
+	while (fds && !found && (e = readdir(fds)))
+		found = fstatat(dirfd(fds), e->d_name, &st, 0) == 0 &&
+			st.st_dev == wanted->st_dev && st.st_ino == wanted->st_ino;
+	if (fds)
+		closedir(fds);
+	return found;
+}
+
+pid_t kind_user_of(int fd)
+{
+	DIR *proc = opendir("/proc");
+	struct rec_inode ino = { 0 };
+	const struct dirent *e;
+	struct stat st;
+	pid_t found = 0;
+
+	if (fstat(fd, &st) < 0)
+		st.st_ino = 0;
+	ino.ino = st.st_ino;
+	ino.dev_major = major(st.st_dev);
+	ino.dev_minor = minor(st.st_dev);
+	while (proc && !found && (e = readdir(proc))) {
+		pid_t pid = isdigit((unsigned char)e->d_name[0]) ? atoi(e->d_name) : 0;
+
+		if (pid > 0 && pid != getpid() &&
+		    (maps_it(e->d_name, &ino) || has_open(e->d_name, &st)))
+			found = pid;
+	}
+	if (proc)
+		closedir(proc);
+	return found;
 }
 
 void kind_process_words(pid_t pid, char *buf, size_t len)

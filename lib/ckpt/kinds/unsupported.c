@@ -17,6 +17,9 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 
+#define SECRET_HINT                                                                                \
+	"the kernel shows it to nobody but the program: let it clear and close it before the "     \
+	"checkpoint, and make it anew afterwards"
 #define CLOSE_FIRST "close it first, or checkpoint when the program does not use it"
 
 /*
@@ -29,31 +32,27 @@ static const struct known {
 } known[] = {
 	{ "anon_inodefs", "[[]io_uring]", "an io_uring ring", "" },
 	{ "anon_inodefs", "[[]fanotify]", "a fanotify group", "" },
-	{ "anon_inodefs", "[[]userfaultfd]", "a userfaultfd", "" },
+	{ "anon_inodefs", "[[]userfaultfd]", "a userfaultfd",
+	  "faults that wait for an answer cannot be made again: unregister the memory and close it first" },
 	{ "anon_inodefs", "[[]perf_event]", "a perf event", "" },
 	{ "anon_inodefs", "[[]fscontext]", "a file system that is being set up (fsopen(2))", "" },
 	{ "anon_inodefs", "[[]landlock-ruleset]", "a Landlock rule set", "" },
 	{ "anon_inodefs", "[[]mount_api]", "a detached mount", "" },
-	{ "anon_inodefs", "[[]secretmem]", "secret memory (memfd_secret(2))", "" },
+	{ "anon_inodefs", "[[]secretmem]", "secret memory (memfd_secret(2))", SECRET_HINT },
 	{ "anon_inodefs", "seccomp notify", "a seccomp listener", "" },
 	{ "anon_inodefs", "inotify", "an inotify instance", "" },
-	{ "anon_inodefs", "bpf-map", "a BPF map", "" },
 	{ "anon_inodefs", "bpf-prog", "a BPF program", "" },
 	{ "anon_inodefs", "bpf*", "a BPF object", "" },
 	{ "anon_inodefs", "btf", "BPF type information", "" },
 	{ "anon_inodefs", "kvm-*", "a virtual machine (KVM)", "" },
 	{ "anon_inodefs", "*", "a kernel object", "" },
 	{ "nsfs", NULL, "a namespace", "" },
-	{ "secretmem", NULL, "secret memory (memfd_secret(2))", "" },
-	{ "mqueue", NULL, "a POSIX message queue", "" },
+	{ "secretmem", NULL, "secret memory (memfd_secret(2))", SECRET_HINT },
 	{ "aio", NULL, "a context of asynchronous I/O (io_setup(2))", "" },
 	{ "dmabuf", NULL, "a buffer shared with a device (dma-buf)", "" },
 	{ "drm", NULL, "a buffer of a graphics device", "" },
-	{ "hugetlbfs", "SYSV*", "a System V shared memory segment of huge pages", "" },
-	{ "hugetlbfs", "memfd:*", "a memfd of huge pages", "" },
 	{ "hugetlbfs", NULL, "shared huge pages", "" },
 	{ "tmpfs", "memfd:*", "a memfd", "" },
-	{ "tmpfs", "SYSV*", "a System V shared memory segment", "detach it first (shmdt(2))" },
 	{ "tmpfs", "drm mm object", "a buffer of a graphics device", "" },
 	{ "tmpfs", "i915", "a buffer of a graphics device", "" },
 };
