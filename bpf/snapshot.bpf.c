@@ -100,6 +100,8 @@ struct scratch {
 		struct rec_holder holder;
 		struct rec_member member;
 		struct rec_detail detail;
+		struct rec_unix unix_socket;
+		struct rec_unix_msg unix_msg;
 	};
 
 	char name[REC_PATH_MAX + 8]; /* and room for padding */
@@ -950,6 +952,8 @@ int snapshot_task(struct bpf_iter__task *ctx)
 	return 0;
 }
 
+#include "unix.bpf.h"
+
 SEC("iter/task")
 
 int snapshot_more(struct bpf_iter__task *ctx)
@@ -976,6 +980,8 @@ int snapshot_more(struct bpf_iter__task *ctx)
 		write_timers(seq, s, task, &r, request.first);
 	else if (request.type == REC_GROUPS)
 		write_groups(seq, s, task, &r, request.first);
+	else if (request.type == REC_UNIX)
+		write_more_unix(seq, s, task, &r, request.fd, request.first);
 	scratch_put(s);
 	return 0;
 }
@@ -1278,13 +1284,9 @@ static __always_inline void fill_tty(struct rec_file *out, struct file *file,
  * place of the records written before.
  */
 static __always_inline void write_file_details(struct seq_file *seq, struct scratch *s,
-					       struct file *file)
+					       const struct reader *r, struct file *file)
 {
-	struct rec_detail detail = { .tgid = s->file.tgid, .fd = s->file.fd };
-
-	(void)seq;
-	(void)file;
-	(void)detail;
+	write_unix(seq, s, r, file);
 }
 
 SEC("iter/task_file")
@@ -1335,7 +1337,7 @@ int snapshot_file(struct bpf_iter__task_file *ctx)
 	write_path(seq, s, len);
 	if (out->has_locks)
 		write_locks(seq, s, file, inode);
-	write_file_details(seq, s, file);
+	write_file_details(seq, s, &r, file);
 	scratch_put(s);
 	return 0;
 }

@@ -83,17 +83,22 @@ struct pipe_inode_info;
 struct pollfd;
 struct robust_list_head;
 struct rseq;
+struct scm_fp_list;
 struct sem_undo_list;
 struct seq_file;
 struct sighand_struct;
 struct signal_struct;
+struct sk_buff;
+struct sk_filter;
 struct sock;
+struct socket;
 struct super_block;
 struct task_struct;
 struct time_namespace;
 struct timerqueue_head;
 struct tty_driver;
 struct tty_struct;
+struct unix_address;
 struct user_namespace;
 struct userfaultfd_ctx;
 struct uts_namespace;
@@ -366,6 +371,8 @@ struct files_struct {
 };
 
 struct fdtable {
+	unsigned int max_fds;
+	struct file **fd;
 	long unsigned int *close_on_exec;
 };
 
@@ -387,13 +394,35 @@ struct socket {
 	struct sock *sk;
 };
 
-struct sock_common {
-	unsigned int skc_daddr;
-	unsigned int skc_rcv_saddr;
-	short unsigned int skc_dport;
-	short unsigned int skc_num;
-	short unsigned int skc_family;
-	unsigned char skc_state;
+struct sk_buff_head {
+	struct sk_buff *next;
+	unsigned int qlen;
+};
+
+struct sk_buff {
+	struct sk_buff *next;
+	struct sock *sk;
+	char cb[48];
+	unsigned int len;
+	unsigned int data_len;
+	unsigned char *data;
+};
+
+struct sockaddr_un {
+	short unsigned int sun_family;
+};
+
+struct unix_skb_parms {
+	struct pid *pid;
+	struct { unsigned int val; } uid;
+	struct { unsigned int val; } gid;
+	struct scm_fp_list *fp;
+	unsigned int consumed;
+};
+
+struct scm_fp_list {
+	short int count;
+	struct file *fp[253];
 };
 
 struct sigpending {
@@ -537,10 +566,21 @@ struct dentry {
 	struct inode *d_inode;
 };
 
-struct sock {
-	struct sock_common __sk_common;
-	short unsigned int sk_protocol;
-	short unsigned int sk_type;
+struct sock_common {
+	unsigned int skc_daddr;
+	unsigned int skc_rcv_saddr;
+	unsigned int skc_hash;
+	short unsigned int skc_dport;
+	short unsigned int skc_num;
+	short unsigned int skc_family;
+	unsigned char skc_state;
+	struct hlist_node skc_bind_node;
+	long unsigned int skc_flags;
+};
+
+struct unix_address {
+	int len;
+	struct sockaddr_un name[0];
 };
 
 struct task_struct {
@@ -632,6 +672,20 @@ struct file_lock {
 	long long int fl_end;
 };
 
+struct sock {
+	struct sock_common __sk_common;
+	struct sk_buff_head sk_receive_queue;
+	struct sk_filter *sk_filter;
+	int sk_err;
+	struct socket *sk_socket;
+	short unsigned int sk_protocol;
+	short unsigned int sk_type;
+	unsigned char sk_shutdown;
+	unsigned int sk_max_ack_backlog;
+	struct pid *sk_peer_pid;
+	struct cred *sk_peer_cred;
+};
+
 struct signal_struct {
 	int nr_threads;
 	struct list_head thread_head;
@@ -663,6 +717,15 @@ struct alarm {
 	struct hrtimer timer;
 	enum alarmtimer_type type;
 	int state;
+};
+
+struct unix_sock {
+	struct sock sk;
+	struct unix_address *addr;
+	struct path path;
+	struct sock *peer;
+	struct sock *listener;
+	struct sk_buff *oob_skb;
 };
 
 struct k_itimer {
