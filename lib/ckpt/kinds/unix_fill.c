@@ -453,8 +453,9 @@ static int close_all_tmp(struct unix_net *net, struct ckpt_err **err)
 static int shut_down(struct unix_sk *sk, struct ckpt_err **err)
 {
 	bool ended = sk->peer_kind == UNIX_PEER_GONE && sk->type != SOCK_DGRAM;
+	uint32_t mask = ended ? 0 : sk->shutdown & ~sk->shut;
 
-	if (sk->shutdown && !ended && shutdown(*sk->fd, (int)sk->shutdown - 1) < 0)
+	if (mask && shutdown(*sk->fd, (int)mask - 1) < 0)
 		return ckpt_fail_errno(err, errno, CKPT_E_RESTORE, "shut a socket down");
 	return 0;
 }

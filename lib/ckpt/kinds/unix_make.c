@@ -369,11 +369,14 @@ static int bind_all(struct unix_net *net, struct ckpt_err **err)
  * Shut down before it was connected, which its peer was not told: what is not mirrored there must
  * be so beforehand now, too.
  */
-static int shut_beforehand(int fd, uint32_t mine, uint32_t peers, struct ckpt_err **err)
+static int shut_beforehand(struct unix_sk *client, uint32_t peers, struct ckpt_err **err)
 {
-	uint32_t mirrored = (peers & 1) << 1 | (peers & 2) >> 1, mask = mine & ~mirrored;
+	uint32_t mirrored = (peers & 1) << 1 | (peers & 2) >> 1;
 
-	if (mask && shutdown(fd, (int)mask - 1) < 0)
+	if (!client)
+		return 0;
+	client->shut = client->shutdown & ~mirrored;
+	if (client->shut && shutdown(*client->fd, (int)client->shut - 1) < 0)
 		return ckpt_fail_errno(err, errno, CKPT_E_RESTORE, "shut a socket down");
 	return 0;
 }
@@ -429,7 +432,7 @@ static int accept_one(struct unix_net *net, struct connecting *c, struct unix_sk
 	}
 	fd = client ? *client->fd : sk->tmp;
 	if (rc == 0)
-		rc = shut_beforehand(fd, client ? client->shutdown : 0, sk->shutdown, err);
+		rc = shut_beforehand(client, sk->shutdown, err);
 	if (rc == 0)
 		rc = listen_as(net, c, client ? &client->cred : &c->at_listen, BACKLOG_MAX, client,
 			       err);
@@ -469,7 +472,7 @@ static int connect_pending(struct unix_net *net, struct connecting *c, struct un
 {
 	struct unix_sk *client = unix_find(net, p->client);
 	int fd = client ? *client->fd : p->tmp;
-	int rc = shut_beforehand(fd, client ? client->shutdown : 0, p->shutdown, err);
+	int rc = shut_beforehand(client, p->shutdown, err);
 
 	if (rc == 0)
 		rc = listen_as(net, c, client ? &client->cred : &c->at_listen, BACKLOG_MAX, client,
