@@ -604,6 +604,88 @@ _Static_assert(sizeof(struct rec_mqueue) % 8 == 0, "rec_mqueue");
 _Static_assert(sizeof(struct rec_mqueue_piece) % 8 == 0, "rec_mqueue_piece");
 _Static_assert(sizeof(struct rec_sem_undo) % 8 == 0, "rec_sem_undo");
 _Static_assert(sizeof(struct rec_aio) % 8 == 0, "rec_aio");
+
+#define REC_UNIX_NAME	108 /* the kernel's UNIX_PATH_MAX */
+#define REC_UNIX_GROUPS 32
+/* Of a message that cannot be peeked: as much is read of its bytes, or nothing. */
+#define REC_UNIX_DATA 3776
+
+/* rec_unix.flags */
+#define REC_UNIX_DEAD	     0x1   /* the socket was closed */
+#define REC_UNIX_EMBRYO	     0x2   /* a connection that was not accepted yet */
+#define REC_UNIX_INHERITED   0x4   /* its name is its listener's, from accept(2) */
+#define REC_UNIX_UNLINKED    0x8   /* its file has no name any more */
+#define REC_UNIX_FILTER	     0x10  /* a BPF filter is attached */
+#define REC_UNIX_PEER	     0x20  /* it has a peer, of which the members peer_* tell */
+#define REC_UNIX_PEER_DEAD   0x40  /* ... which was closed */
+#define REC_UNIX_PEER_EMBRYO 0x80  /* ... which was not accepted yet */
+#define REC_UNIX_OOB_INLINE  0x100 /* SO_OOBINLINE */
+
+/* The process that a socket's peer is to it (SO_PEERCRED), or the sender of a message. */
+struct rec_unix_cred {
+	__s32 pid;	   /* in the reader's numbering; 0: none that it can see */
+	__s32 vpid;	   /* in the pid namespace where the process was at home */
+	__u32 pid_ns_inum; /* that namespace; 0: no process */
+	__u32 uid, gid;	   /* effective */
+	__u32 has;	   /* 1: there are credentials */
+};
+
+/*
+ * A unix socket: with `index` 0 the descriptor's own, and after its messages, with 1 and so on, the
+ * connections that it has not accepted yet, in order, each followed by its messages. The path of
+ * the file that it is bound to follows (of index 0, path_len bytes, NUL, padding). Source: struct
+ * unix_sock.
+ */
+struct rec_unix {
+	struct rec_head head;
+	__s32 tgid;
+	__s32 fd;
+	__u32 index;
+	__u32 flags; /* REC_UNIX_* */
+	__u64 sock_id, addr_id;
+	__u64 peer_id, peer_peer_id, peer_listener_id;
+	__u64 file_inode_id, file_ino; /* of the file that it is bound to; 0: none */
+	__u32 file_dev_major, file_dev_minor;
+	__u32 file_mode, file_uid, file_gid;
+	__u32 path_len;
+	__u16 type, state, shutdown, protocol;
+	__s32 error;   /* sk_err: what the next call will fail with */
+	__u32 backlog; /* sk_max_ack_backlog */
+	__u32 n_messages;
+	__u32 n_pending;	       /* connections not accepted yet */
+	__u16 name_len, peer_name_len; /* of sun_path; 0: no name */
+	__u32 n_groups;		       /* may exceed what group[] holds */
+	struct rec_unix_cred peer_cred;
+	__u32 group[REC_UNIX_GROUPS];
+	char name[REC_UNIX_NAME], peer_name[REC_UNIX_NAME];
+};
+
+/* rec_unix_msg.flags */
+#define REC_UNIX_MSG_OOB      0x1 /* sent with MSG_OOB */
+#define REC_UNIX_MSG_OOB_READ 0x2 /* such a mark whose byte was received already */
+#define REC_UNIX_MSG_SENDER   0x4 /* the sending socket still exists */
+
+/*
+ * A message in the queue of the socket with the same `index`; of a stream, what one call sent and
+ * was not yet received of it. There follow, each padded to 8 bytes: n_files identities of the files
+ * that it carries, from_len bytes of the sender's name, data_len bytes of contents (only of
+ * connections that were not accepted yet, and of datagrams whose receiver has an error waiting).
+ * Source: struct sk_buff, struct unix_skb_parms.
+ */
+struct rec_unix_msg {
+	struct rec_head head;
+	__s32 tgid;
+	__s32 fd;
+	__u32 index;
+	__u32 flags; /* REC_UNIX_MSG_* */
+	__u32 len;   /* bytes not yet received */
+	__u32 n_files;
+	__u32 from_len;
+	__u32 data_len;
+	__u64 sender_id; /* struct sock */
+	struct rec_unix_cred cred;
+};
+
 _Static_assert(sizeof(struct rec_head) == 8, "rec_head");
 _Static_assert(sizeof(struct rec_detail) == 16, "rec_detail");
 _Static_assert(sizeof(struct rec_holder) == 56, "rec_holder");
@@ -625,5 +707,8 @@ _Static_assert(sizeof(struct rec_vma) % 8 == 0, "rec_vma");
 _Static_assert(sizeof(struct rec_file) % 8 == 0, "rec_file");
 _Static_assert(sizeof(struct rec_path) % 8 == 0, "rec_path");
 _Static_assert(sizeof(struct rec_lock) == 56, "rec_lock");
+_Static_assert(sizeof(struct rec_unix_cred) == 24, "rec_unix_cred");
+_Static_assert(sizeof(struct rec_unix) % 8 == 0, "rec_unix");
+_Static_assert(sizeof(struct rec_unix_msg) % 8 == 0, "rec_unix_msg");
 
 #endif

@@ -128,6 +128,8 @@ struct scratch {
 			struct rec_mqueue_piece fixed;
 			__u8 data[4096];
 		} mqueue_piece;
+		struct rec_unix unix_socket;
+		struct rec_unix_msg unix_msg;
 	};
 
 	char name[REC_PATH_MAX + 8]; /* and room for padding */
@@ -1060,6 +1062,8 @@ int snapshot_task(struct bpf_iter__task *ctx)
 	return 0;
 }
 
+#include "unix.bpf.h"
+
 SEC("iter/task")
 
 int snapshot_more(struct bpf_iter__task *ctx)
@@ -1093,6 +1097,8 @@ int snapshot_more(struct bpf_iter__task *ctx)
 		write_sem_undo(seq, s, task, &r, &request);
 	else if (request.type == REC_AIO)
 		write_aio(seq, s, task, &r, &request);
+	else if (request.type == REC_UNIX)
+		write_more_unix(seq, s, task, &r, request.fd, request.first);
 	scratch_put(s);
 	return 0;
 }
@@ -1432,6 +1438,7 @@ static __always_inline void write_file_details(struct seq_file *seq, struct scra
 	__builtin_memcpy(name, s->file.inode.dname, sizeof(name));
 	if (magic == MAGIC_PIDFS)
 		write_pidfd(seq, &detail, file, r, true);
+	write_unix(seq, s, r, file);
 	write_mqueue(seq, s, &detail, file, r);
 	if (magic != MAGIC_ANON)
 		return;

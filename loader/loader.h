@@ -125,6 +125,13 @@ struct snapshot {
  */
 int snapshot_take(struct loader *l, const pid_t *tgids, size_t n, unsigned int what,
 		  struct snapshot **ret, struct loader_why *why);
+/*
+ * Add descriptors of another process, with their locks and details, to a snapshot: files that no
+ * process asked for has open, as they are under way in a message, but of which the reader has got
+ * descriptors. Records that are there already stay where they are, the tables move.
+ */
+int snapshot_add_files(struct loader *l, struct snapshot *s, pid_t tgid, const int *fds, size_t n,
+		       struct loader_why *why);
 void snapshot_free(struct snapshot *s);
 
 /* Look-ups; NULL when there is none. Borrowed from the snapshot. */

@@ -28,8 +28,10 @@ struct buffer {
 /* The snapshot as the caller sees it, and the memory that it points into. */
 struct snapshot_full {
 	struct snapshot pub;
-	struct buffer buf;		/* owned: the stream */
-	struct buffer joined;		/* owned: records put together from pieces */
+	struct buffer buf;    /* owned: the stream */
+	struct buffer joined; /* owned: records put together from pieces */
+	struct buffer *added; /* owned: streams of snapshot_add_files() */
+	size_t n_added;
 	const void **rows[REC_TYPE_NR]; /* owned: records by type, sorted */
 	size_t n_rows[REC_TYPE_NR];
 	const struct rec_task **by_tid; /* owned */
@@ -148,6 +150,8 @@ static const size_t rec_size[REC_TYPE_NR] = {
 	[REC_SIGNALFD] = sizeof(struct rec_signalfd),
 	[REC_EPOLL] = sizeof(struct rec_epoll),
 	[REC_PIDFD] = sizeof(struct rec_pidfd),
+	[REC_UNIX] = sizeof(struct rec_unix),
+	[REC_UNIX_MSG] = sizeof(struct rec_unix_msg),
 	/* Details: 0 here is the least, struct rec_detail. */
 	[REC_SEM_UNDO] = sizeof(struct rec_sem_undo),
 	[REC_AIO] = sizeof(struct rec_aio),
@@ -313,7 +317,7 @@ static int read_rest_epoll(const struct loader *l, size_t last, struct buffer *b
 static int read_more(const struct loader *l, size_t at, struct buffer *b)
 {
 	size_t end = b->len;
-	uint32_t n_timers = 0;
+	uint32_t n_timers = 0, n_unix = 0;
 	uint64_t undo_list = 0;
 
 	while (at < end) {
@@ -349,6 +353,17 @@ static int read_more(const struct loader *l, size_t at, struct buffer *b)
 				undo_list = task->sysvsem_id;
 				rc = read_list(l, task->tid, REC_SEM_UNDO, 0, b);
 			}
+		} else if (head->type == REC_FILE) {
+			n_unix = 0;
+		} else if (head->type == REC_UNIX || head->type == REC_UNIX_MSG) {
+			struct rec_request request = { .magic = REC_REQUEST_MAGIC,
+						       .type = REC_UNIX };
+			const struct rec_detail *detail = (const void *)head;
+
+			request.first = ++n_unix;
+			request.fd = detail->fd;
+			if (head->flags & REC_F_MORE)
+				rc = read_rest(l, detail->tgid, &request, b);
 		}
 		if (rc < 0)
 			return rc;
@@ -782,6 +797,104 @@ int snapshot_take(struct loader *l, const pid_t *tgids, size_t n, unsigned int w
 	return 0;
 }
 
+/* --- adding --- */
+
+static bool is_among(int fd, const int *fds, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		if (fds[i] == fd)
+			return true;
+	return false;
+}
+
+static int add_row(struct snapshot_full *s, const struct rec_head *head)
+{
+	size_t n = s->n_rows[head->type];
+	const void **rows = realloc(s->rows[head->type], (n + 2) * sizeof(*rows));
+
+	if (!rows)
+		return -ENOMEM;
+	rows[n] = head;
+	s->rows[head->type] = rows;
+	s->n_rows[head->type] = n + 1;
+	return 0;
+}
+
+static int add_file_pair(struct snapshot_full *s, struct rec_file *rec)
+{
+	struct snapshot *pub = &s->pub;
+	struct snap_file *files = realloc(pub->files, (pub->n_files + 1) * sizeof(*files));
+
+	if (!files)
+		return -ENOMEM;
+	pub->files = files;
+	files[pub->n_files++] =
+		(struct snap_file){ .rec = rec,
+				    .path = take_path(&rec->inode, (char *)rec + sizeof(*rec)) };
+	return 0;
+}
+
+static int compare_pairs(const void *pa, const void *pb)
+{
+	const struct snap_file *a = pa, *b = pb;
+
+	return compare_rows(&a->rec, &b->rec);
+}
+
+/* The records of these descriptors that a stream has; it belongs to the snapshot by now. */
+static int add_records(struct snapshot_full *s, struct buffer *b, const int *fds, size_t n)
+{
+	size_t counts[REC_TYPE_NR] = { 0 };
+	int rc = count_records(b, counts);
+
+	for (size_t at = 0; rc == 0 && at < b->len;) {
+		struct rec_detail *detail = (void *)(b->data + at);
+		uint16_t type = detail->head.type;
+
+		at += detail->head.len;
+		if ((type != REC_FILE && type != REC_LOCK && type < REC_DETAIL_FIRST) ||
+		    !is_among(detail->fd, fds, n))
+			continue;
+		rc = add_row(s, &detail->head);
+		if (rc == 0 && type == REC_FILE)
+			rc = add_file_pair(s, (void *)detail);
+	}
+	if (rc < 0)
+		return rc;
+	for (int type = 0; type < REC_TYPE_NR; type++)
+		if (counts[type])
+			sort_rows(s->rows[type], s->n_rows[type]);
+	qsort(s->pub.files, s->pub.n_files, sizeof(*s->pub.files), compare_pairs);
+	s->pub.locks = (void *)s->rows[REC_LOCK];
+	s->pub.n_locks = s->n_rows[REC_LOCK];
+	return 0;
+}
+
+_Static_assert(offsetof(struct rec_file, fd) == offsetof(struct rec_detail, fd) &&
+		       offsetof(struct rec_lock, fd) == offsetof(struct rec_detail, fd),
+	       "add_records() reads all of them alike");
+
+int snapshot_add_files(struct loader *l, struct snapshot *pub, pid_t tgid, const int *fds, size_t n,
+		       struct loader_why *why)
+{
+	struct snapshot_full *s = (void *)pub;
+	struct buffer *added = realloc(s->added, (s->n_added + 1) * sizeof(*added)), *b;
+	int rc;
+
+	if (!added)
+		return why_set(why, -ENOMEM, NULL, "out of memory");
+	s->added = added;
+	b = &added[s->n_added++];
+	*b = (struct buffer){ 0 };
+	rc = read_parts(l, tgid, OVER_GROUP, NULL, SNAPSHOT_FILES, b);
+	if (rc == 0)
+		rc = add_records(s, b, fds, n);
+	if (rc < 0)
+		why_set(why, rc, NULL, "cannot look at descriptors of process %d: %s", tgid,
+			strerror(-rc));
+	return rc;
+}
+
 void snapshot_free(struct snapshot *pub)
 {
 	struct snapshot_full *s = (void *)pub;
@@ -794,6 +907,9 @@ void snapshot_free(struct snapshot *pub)
 	free(pub->files);
 	free(pub->paths);
 	free(s->by_tid);
+	for (size_t i = 0; i < s->n_added; i++)
+		free(s->added[i].data);
+	free(s->added);
 	free(s->joined.data);
 	free(s->buf.data);
 	free(s);

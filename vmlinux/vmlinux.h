@@ -90,18 +90,22 @@ struct pollfd;
 struct rb_node;
 struct robust_list_head;
 struct rseq;
+struct scm_fp_list;
 struct sem_undo_list;
 struct seq_file;
 struct sighand_struct;
 struct signal_struct;
 struct sk_buff;
+struct sk_filter;
 struct sock;
+struct socket;
 struct super_block;
 struct task_struct;
 struct time_namespace;
 struct timerqueue_head;
 struct tty_driver;
 struct tty_struct;
+struct unix_address;
 struct user_namespace;
 struct userfaultfd_ctx;
 struct uts_namespace;
@@ -406,15 +410,6 @@ struct socket {
 	struct sock *sk;
 };
 
-struct sock_common {
-	unsigned int skc_daddr;
-	unsigned int skc_rcv_saddr;
-	short unsigned int skc_dport;
-	short unsigned int skc_num;
-	short unsigned int skc_family;
-	unsigned char skc_state;
-};
-
 struct eventfd_ctx {
 	struct { struct { struct { int counter; } refs; } refcount; } kref;
 	long long unsigned int count;
@@ -442,6 +437,11 @@ struct sigevent {
 };
 
 struct sk_buff {
+	struct sk_buff *next;
+	struct sock *sk;
+	char cb[48];
+	unsigned int len;
+	unsigned int data_len;
 	unsigned char *data;
 };
 
@@ -482,6 +482,28 @@ struct bpf_map {
 
 struct bpf_array {
 	void *pptrs[0];
+};
+
+struct sk_buff_head {
+	struct sk_buff *next;
+	unsigned int qlen;
+};
+
+struct sockaddr_un {
+	short unsigned int sun_family;
+};
+
+struct unix_skb_parms {
+	struct pid *pid;
+	struct { unsigned int val; } uid;
+	struct { unsigned int val; } gid;
+	struct scm_fp_list *fp;
+	unsigned int consumed;
+};
+
+struct scm_fp_list {
+	short int count;
+	struct file *fp[253];
 };
 
 struct sigpending {
@@ -625,10 +647,16 @@ struct dentry {
 	struct inode *d_inode;
 };
 
-struct sock {
-	struct sock_common __sk_common;
-	short unsigned int sk_protocol;
-	short unsigned int sk_type;
+struct sock_common {
+	unsigned int skc_daddr;
+	unsigned int skc_rcv_saddr;
+	unsigned int skc_hash;
+	short unsigned int skc_dport;
+	short unsigned int skc_num;
+	short unsigned int skc_family;
+	unsigned char skc_state;
+	struct hlist_node skc_bind_node;
+	long unsigned int skc_flags;
 };
 
 struct eventpoll {
@@ -679,6 +707,11 @@ struct sem_undo {
 	struct list_head list_proc;
 	int semid;
 	short int semadj[0];
+};
+
+struct unix_address {
+	int len;
+	struct sockaddr_un name[0];
 };
 
 struct task_struct {
@@ -771,6 +804,20 @@ struct file_lock {
 	long long int fl_end;
 };
 
+struct sock {
+	struct sock_common __sk_common;
+	struct sk_buff_head sk_receive_queue;
+	struct sk_filter *sk_filter;
+	int sk_err;
+	struct socket *sk_socket;
+	short unsigned int sk_protocol;
+	short unsigned int sk_type;
+	unsigned char sk_shutdown;
+	unsigned int sk_max_ack_backlog;
+	struct pid *sk_peer_pid;
+	struct cred *sk_peer_cred;
+};
+
 struct signal_struct {
 	int nr_threads;
 	struct list_head thread_head;
@@ -802,6 +849,15 @@ struct alarm {
 	struct hrtimer timer;
 	enum alarmtimer_type type;
 	int state;
+};
+
+struct unix_sock {
+	struct sock sk;
+	struct unix_address *addr;
+	struct path path;
+	struct sock *peer;
+	struct sock *listener;
+	struct sk_buff *oob_skb;
 };
 
 struct k_itimer {

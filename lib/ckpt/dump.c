@@ -111,6 +111,8 @@ static int judge(struct dump *d, const struct tree *t, struct ckpt_err **err)
 	pids = tree_pids(t, false, &n);
 	if (rc == 0)
 		rc = pids ? kind_pids_open(&d->kd, pids, n, err) : ckpt_fail_nomem(err);
+	if (rc == 0 && t == &d->tree) /* frozen */
+		rc = objects_collect_in_flight(&d->os, &d->kd, d->snap, err);
 	if (rc == 0)
 		rc = look_resources(d->loader, t, &d->kd, &d->os, f, err);
 	if (rc == 0)
@@ -277,6 +279,7 @@ static int take(struct dump *d, struct ckpt_err **err)
 		rc = objects_save(&d->os, &d->kd, true, &d->objects, err);
 	if (rc == 0)
 		rc = sysvipc_save(d->snap, &d->image, &d->sysv, err);
+	objects_drop_in_flight(&d->kd);
 	return rc;
 }
 
@@ -544,6 +547,7 @@ static int dump_in_worker(struct worker *w, struct ckpt_session *s,
 		.deleted_limit_bytes = opts->deleted_limit_bytes ? opts->deleted_limit_bytes
 								 : DELETED_LIMIT_DEFAULT,
 		.root = opts->pid,
+		.ext_unix = opts->ext_unix,
 	};
 	ret->pid = opts->pid;
 	stage_clock_start(&d.stages, ret->stages, &ret->n_stages);

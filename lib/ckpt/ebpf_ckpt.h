@@ -139,6 +139,7 @@ struct ckpt_dump_opts {
 	bool compress;
 	int compress_level;	      /* zstd level, 0: default (1) */
 	uint64_t deleted_limit_bytes; /* contents of unlinked files saved up to this; 0: 64 MiB */
+	bool ext_unix; /* connections of unix sockets to outside are made anew at the restore */
 };
 
 struct ckpt_dump_result {

@@ -41,6 +41,12 @@ struct kind_pid {
 	int pidfd; /* owned by the table */
 };
 
+/* A file that is open nowhere, but under way in a message; see ckpt_kind.in_flight. */
+struct kind_flight {
+	uint64_t file_id;
+	int fd; /* owned: a descriptor of ours */
+};
+
 /* What saving needs. The processes are frozen. */
 struct kind_dump {
 	struct loader *loader;
@@ -53,6 +59,9 @@ struct kind_dump {
 	pid_t root;
 	struct kind_pid *pids; /* owned: kind_pids_open(); sorted by tgid */
 	size_t n_pids;
+	struct kind_flight *flight; /* owned: objects_collect_in_flight() */
+	size_t n_flight;
+	bool ext_unix; /* let connections of unix sockets to processes outside be made anew */
 };
 
 /* Hold every process of `tgids`, and this one. The tables of descriptors are got through them. */
@@ -94,6 +103,9 @@ struct kind_restore {
 	 */
 	int (*call)(void *userdata, pid_t saved, const struct kind_call *c, struct ckpt_err **err);
 	void *userdata;
+	/* What unix sockets keep from open() to go(); released by objects_close(). */
+	struct unix_net *unix_net;
+	void (*unix_net_free)(struct unix_net *);
 };
 
 /* A System V segment, as areas attach it. */
@@ -122,6 +134,12 @@ struct ckpt_kind {
 	 */
 	int (*save)(struct kind_dump *d, const struct kind_file *f, json_t *o,
 		    struct ckpt_err **err);
+	/*
+	 * Give every file that this one keeps in a queue, and that d->os does not know yet, to
+	 * kind_flight_add(), in an order that depends on nothing but the queue. Frozen; may be
+	 * NULL.
+	 */
+	int (*in_flight)(struct kind_dump *d, const struct kind_file *f, struct ckpt_err **err);
 	/* Restore, step 1: is what it needs there and unchanged? May be NULL. Changes nothing. */
 	int (*need)(const struct kind_restore *r, const json_t *o, struct ckpt_err **err);
 	/*
@@ -192,6 +210,18 @@ struct objects {
  */
 int objects_collect(struct objects *os, const struct snapshot *s, const struct tree *t,
 		    struct ckpt_err **err);
+/*
+ * Add the files that are open nowhere but under way in messages of those that are there, and so on.
+ * Their rows come after all others, and are of this process: it has got descriptors of them, and
+ * `s` their records (s is d->snap). For frozen processes only.
+ */
+int objects_collect_in_flight(struct objects *os, struct kind_dump *d, struct snapshot *s,
+			      struct ckpt_err **err);
+/* Let go of these descriptors: nobody may notice that there were more for a moment. */
+void objects_drop_in_flight(struct kind_dump *d);
+/* For in_flight(): `fd` is taken over, whatever happens. */
+int kind_flight_add(struct kind_dump *d, uint64_t file_id, int fd, struct ckpt_err **err);
+bool kind_flight_has(const struct kind_dump *d, uint64_t file_id);
 void objects_done(struct objects *os);
 /* The number of an object, 0 when unknown. */
 uint32_t objects_id(const struct objects *os, uint64_t file_id);

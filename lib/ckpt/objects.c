@@ -152,6 +152,113 @@ int objects_collect(struct objects *os, const struct snapshot *s, const struct t
 	return 0;
 }
 
+/* ---- what is under way in messages ---- */
+
+bool kind_flight_has(const struct kind_dump *d, uint64_t file_id)
+{
+	for (size_t i = 0; i < d->n_flight; i++)
+		if (d->flight[i].file_id == file_id)
+			return true;
+	return false;
+}
+
+int kind_flight_add(struct kind_dump *d, uint64_t file_id, int fd, struct ckpt_err **err)
+{
+	struct kind_flight *more = realloc(d->flight, (d->n_flight + 1) * sizeof(*more));
+
+	if (!more) {
+		close(fd);
+		return ckpt_fail_nomem(err);
+	}
+	d->flight = more;
+	more[d->n_flight++] = (struct kind_flight){ .file_id = file_id, .fd = fd };
+	return 0;
+}
+
+void objects_drop_in_flight(struct kind_dump *d)
+{
+	for (size_t i = 0; i < d->n_flight; i++)
+		close_reset(&d->flight[i].fd);
+	free(d->flight);
+	d->flight = NULL;
+	d->n_flight = 0;
+}
+
+/* Room for more rows; the rows move, what they point to does not. */
+static int grow(struct objects *os, size_t n_more)
+{
+	struct objects bigger = { 0 };
+
+	if (reserve(&bigger, os->n + n_more) < 0) {
+		objects_done(&bigger);
+		return -ENOMEM;
+	}
+	for (size_t i = 0; i < os->n; i++)
+		*row_for(&bigger, os->row[i].file_id) = os->row[i];
+	objects_done(os);
+	*os = bigger;
+	return 0;
+}
+
+static const struct snap_file *own_file(const struct snapshot *s, int fd)
+{
+	size_t first, n;
+
+	snapshot_files_of(s, getpid(), &first, &n);
+	for (size_t i = first; i < first + n; i++)
+		if (s->files[i].rec->fd == fd)
+			return &s->files[i];
+	return NULL;
+}
+
+/* The rows of the descriptors from `first` on. */
+static int add_in_flight(struct objects *os, struct kind_dump *d, struct snapshot *s, size_t first,
+			 struct ckpt_err **err)
+{
+	size_t n = d->n_flight - first;
+	_cleanup_free_ int *fds = calloc(n, sizeof(*fds));
+	struct loader_why why = { 0 };
+	int rc;
+
+	if (!fds || grow(os, n) < 0)
+		return ckpt_fail_nomem(err);
+	for (size_t i = 0; i < n; i++)
+		fds[i] = d->flight[first + i].fd;
+	rc = snapshot_add_files(d->loader, s, getpid(), fds, n, &why);
+	if (rc < 0)
+		return ckpt_fail_loader(err, rc, &why);
+	for (size_t i = 0; i < n; i++) {
+		const struct snap_file *f = own_file(s, fds[i]);
+
+		if (!f || f->rec->inode.file_id != d->flight[first + i].file_id)
+			return ckpt_fail(err, EAGAIN, CKPT_E_CHANGING,
+					 "a file in a message is not the one seen before");
+		collect_file(os, f);
+		os->row[os->n - 1].kind = kind_of(&os->row[os->n - 1].f);
+	}
+	return 0;
+}
+
+int objects_collect_in_flight(struct objects *os, struct kind_dump *d, struct snapshot *s,
+			      struct ckpt_err **err)
+{
+	int rc = 0;
+
+	d->os = os;
+	/* Rows are added meanwhile: what is under way may have something under way itself. */
+	for (size_t i = 0; rc == 0 && i < os->n; i++) {
+		const struct kind_file f = os->row[i].f;
+		size_t before = d->n_flight;
+
+		if (os->row[i].kind->in_flight)
+			rc = os->row[i].kind->in_flight(d, &f, err);
+		if (rc == 0 && d->n_flight > before)
+			rc = add_in_flight(os, d, s, before, err);
+	}
+	d->os = NULL;
+	return rc;
+}
+
 void objects_done(struct objects *os)
 {
 	free(os->row);
@@ -202,6 +309,7 @@ int kind_pids_open(struct kind_dump *d, const pid_t *tgids, size_t n, struct ckp
 
 void kind_pids_close(struct kind_dump *d)
 {
+	objects_drop_in_flight(d);
 	for (size_t i = 0; i < d->n_pids; i++)
 		close(d->pids[i].pidfd);
 	free(d->pids);
@@ -239,7 +347,9 @@ const struct ckpt_kind *kind_by_name(const char *name)
 
 static void subject_of(const struct kind_file *f, char *buf, size_t len)
 {
-	if (f->fd >= 0)
+	if (f->tgid == getpid())
+		snprintf(buf, len, "file in a message");
+	else if (f->fd >= 0)
 		snprintf(buf, len, "fd %d", f->fd);
 	else
 		snprintf(buf, len, "memory %#llx-%#llx", (unsigned long long)f->map_start,
@@ -280,6 +390,8 @@ static int check_all(const struct objects *os, const struct kind_dump *d, struct
 		const struct rec_file *file = d->snap->files[i].rec;
 		size_t at = objects_id(os, file->inode.file_id) - 1;
 
+		if (file->tgid == getpid())
+			continue; /* under way in a message: judged below */
 		judge(d, &os->row[at], &v[at]);
 		snprintf(subject, sizeof(subject), "fd %d", file->fd);
 		rc = add_verdict(f, &v[at], subject, err);
@@ -714,6 +826,10 @@ void objects_close(struct kind_restore *r)
 	r->made = NULL;
 	r->next_end = NULL;
 	r->n_fd = 0;
+	if (r->unix_net_free)
+		r->unix_net_free(r->unix_net);
+	r->unix_net = NULL;
+	r->unix_net_free = NULL;
 }
 
 void objects_undo(const struct kind_restore *r)

@@ -568,8 +568,9 @@ static int compare_process(const struct build *b, const struct snapshot *s, cons
 	return rc < 0 ? ckpt_wrap(err, rc, "process %d", b->vpid) : 0;
 }
 
-static int compare_objects(struct restore *r, const struct snapshot *s, const struct tree *t,
-			   const struct objects *os, struct ckpt_err **err)
+/* The objects of what was built, in `os`, and they must be those of the image. */
+static int compare_objects(struct restore *r, struct snapshot *s, const struct tree *t,
+			   struct objects *os, struct ckpt_err **err)
 {
 	struct kind_dump kd = { .loader = r->loader, .snap = s, .root = r->proc[0].pid };
 	_cleanup_json_ json_t *objects = NULL;
@@ -579,6 +580,10 @@ static int compare_objects(struct restore *r, const struct snapshot *s, const st
 
 	pids = tree_pids(t, false, &n);
 	rc = pids ? kind_pids_open(&kd, pids, n, err) : ckpt_fail_nomem(err);
+	if (rc == 0)
+		rc = objects_collect(os, s, t, err);
+	if (rc == 0)
+		rc = objects_collect_in_flight(os, &kd, s, err);
 	if (rc == 0)
 		rc = objects_save(os, &kd, false, &objects, err);
 	if (rc == 0)
@@ -619,8 +624,6 @@ static int step_prove(struct restore *r, struct ckpt_err **err)
 
 	if (rc == 0)
 		rc = compare_tree(r, &t, err);
-	if (rc == 0)
-		rc = objects_collect(&os, s, &t, err);
 	if (rc == 0)
 		rc = compare_objects(r, s, &t, &os, err);
 	for (size_t i = 0; rc == 0 && i < r->n_procs; i++)
@@ -664,14 +667,15 @@ static int restore(struct restore *r, struct ckpt_restore_result *ret, struct ck
 
 	stage_clock_start(&clock, ret->stages, &ret->n_stages);
 	rc = step_open(r, err);
+	/* Before the objects: some are made by children that have pids of the namespace. */
+	if (rc == 0 && r->opts->new_pidns)
+		rc = pidns_make(&r->ns_init, &r->ns_hold_fd, err);
 	if (rc == 0)
 		rc = step_objects(r, err);
 	if (rc < 0)
 		return rc;
 	stage_done(&clock, "open");
 	rc = build_choose_arena(r, err);
-	if (rc == 0 && r->opts->new_pidns)
-		rc = pidns_make(&r->ns_init, &r->ns_hold_fd, err);
 	if (rc == 0)
 		rc = tree_build(r, err);
 	if (rc < 0)

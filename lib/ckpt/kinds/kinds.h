@@ -6,10 +6,26 @@
 #include "../kind.h"
 #include <sys/stat.h>
 
-extern const struct ckpt_kind kind_shmem, kind_memfd, kind_hugeshm, kind_regular, kind_directory,
-	kind_tty, kind_chardev, kind_pipe, kind_fifo, kind_sysvshm, kind_mqueue, kind_posixshm,
-	kind_bpfmap, kind_unsupported;
-extern const struct ckpt_kind kind_eventfd, kind_timerfd, kind_signalfd, kind_pidfds, kind_epoll;
+extern const struct ckpt_kind kind_shmem;
+extern const struct ckpt_kind kind_memfd;
+extern const struct ckpt_kind kind_hugeshm;
+extern const struct ckpt_kind kind_regular;
+extern const struct ckpt_kind kind_directory;
+extern const struct ckpt_kind kind_tty;
+extern const struct ckpt_kind kind_chardev;
+extern const struct ckpt_kind kind_pipe;
+extern const struct ckpt_kind kind_fifo;
+extern const struct ckpt_kind kind_sysvshm;
+extern const struct ckpt_kind kind_mqueue;
+extern const struct ckpt_kind kind_posixshm;
+extern const struct ckpt_kind kind_bpfmap;
+extern const struct ckpt_kind kind_eventfd;
+extern const struct ckpt_kind kind_timerfd;
+extern const struct ckpt_kind kind_signalfd;
+extern const struct ckpt_kind kind_pidfds;
+extern const struct ckpt_kind kind_epoll;
+extern const struct ckpt_kind kind_unix;
+extern const struct ckpt_kind kind_unsupported;
 
 /* Superblock magics (linux/magic.h). */
 #define MAGIC_PROC   0x9fa0u

@@ -3,8 +3,27 @@
 #include "kinds.h"
 
 const struct ckpt_kind *const ckpt_kinds[] = {
-	&kind_shmem,	&kind_hugeshm, &kind_sysvshm, &kind_mqueue,	 &kind_posixshm,
-	&kind_bpfmap,	&kind_memfd,   &kind_regular, &kind_directory,	 &kind_tty,
-	&kind_chardev,	&kind_pipe,    &kind_fifo,    &kind_eventfd,	 &kind_timerfd,
-	&kind_signalfd, &kind_pidfds,  &kind_epoll,   &kind_unsupported, NULL,
+	/* clang-format off */
+	&kind_shmem,
+	&kind_hugeshm,
+	&kind_sysvshm,
+	&kind_mqueue,
+	&kind_posixshm,
+	&kind_bpfmap,
+	&kind_memfd,
+	&kind_regular,
+	&kind_directory,
+	&kind_tty,
+	&kind_chardev,
+	&kind_pipe,
+	&kind_fifo,
+	&kind_eventfd,
+	&kind_timerfd,
+	&kind_signalfd,
+	&kind_pidfds,
+	&kind_epoll,
+	&kind_unix,
+	&kind_unsupported,
+	NULL,
+	/* clang-format on */
 };
