@@ -100,6 +100,7 @@ struct scratch {
 		struct rec_holder holder;
 		struct rec_member member;
 		struct rec_detail detail;
+		struct rec_tty tty;
 	};
 
 	char name[REC_PATH_MAX + 8]; /* and room for padding */
@@ -1252,10 +1253,10 @@ static __always_inline void fill_socket(struct rec_file *out, struct file *file)
 	}
 }
 
-/* Devices whose files are terminals: consoles and serial lines, /dev/tty and ptmx, Unix98 ptys. */
+/* Devices whose files are terminals: consoles and serial lines, /dev/tty and ptmx, Unix98 ptys, hvc. */
 static __always_inline bool is_tty_major(__u32 major)
 {
-	return major == 4 || major == 5 || (major >= 136 && major <= 143);
+	return major == 4 || major == 5 || (major >= 136 && major <= 143) || major == 229;
 }
 
 static __always_inline void fill_tty(struct rec_file *out, struct file *file,
@@ -1273,6 +1274,8 @@ static __always_inline void fill_tty(struct rec_file *out, struct file *file,
 	out->tty_fg_pgid = pid_nr(compat_tty_pgrp(tty), r);
 }
 
+#include "tty.bpf.h"
+
 /*
  * What a kind of file has beyond the common: one line here, one header beside this file. Takes the
  * place of the records written before.
@@ -1281,10 +1284,10 @@ static __always_inline void write_file_details(struct seq_file *seq, struct scra
 					       struct file *file)
 {
 	struct rec_detail detail = { .tgid = s->file.tgid, .fd = s->file.fd };
+	bool is_char = (s->file.inode.mode & S_IFMT) == S_IFCHR;
 
-	(void)seq;
-	(void)file;
-	(void)detail;
+	if (is_char && is_tty_major(s->file.inode.rdev_major))
+		write_tty(seq, s, &detail, file);
 }
 
 SEC("iter/task_file")

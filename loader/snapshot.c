@@ -135,6 +135,7 @@ static const size_t rec_size[REC_TYPE_NR] = {
 	[REC_PATH] = sizeof(struct rec_path),	    [REC_LOCK] = sizeof(struct rec_lock),
 	[REC_HOLDER] = sizeof(struct rec_holder),   [REC_MEMBER] = sizeof(struct rec_member),
 	/* Details: 0 here is the least, struct rec_detail. */
+	[REC_TTY] = sizeof(struct rec_tty_part_head),
 };
 
 /* The fixed part of a record of this type. */

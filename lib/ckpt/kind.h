@@ -63,6 +63,7 @@ int kind_pidfd(const struct kind_dump *d, pid_t tgid);
 
 /* What restoring needs. Runs in the restoring process. */
 struct kind_restore {
+	struct loader *loader;
 	const struct image *im;
 	bool allow_changed;
 	int *fd; /* by object id: open descriptors, -1: none yet */
