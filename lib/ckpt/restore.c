@@ -358,6 +358,7 @@ static int step_open(struct restore *r, struct ckpt_err **err)
 		rc = js_arr(r->im.manifest, "objects", &r->kr.objects, err);
 	if (rc < 0)
 		return rc;
+	r->kr.loader = r->loader;
 	r->kr.im = &r->im;
 	r->kr.allow_changed = r->opts->allow_changed;
 	r->kr.pid_now = pid_now;
@@ -434,6 +435,17 @@ static int step_objects(struct restore *r, struct ckpt_err **err)
 }
 
 /* ---- what is left when all exist ---- */
+
+/* While all have the descriptors that they were born with. */
+static int step_terminals(struct restore *r, struct ckpt_err **err)
+{
+	int rc = 0;
+
+	for (size_t i = 0; rc == 0 && i < r->n_procs; i++)
+		if (!r->proc[i].zombie)
+			rc = build_tty_all_there(&r->proc[i], err);
+	return rc;
+}
 
 /* Descriptors: of all before any goes on, for a table may be shared. */
 static int step_files(struct restore *r, struct ckpt_err **err)
@@ -624,7 +636,9 @@ static int restore(struct restore *r, struct ckpt_restore_result *ret, struct ck
 	if (rc < 0)
 		return rc;
 	stage_done(&clock, "tasks");
-	rc = build_zombies(r, err);
+	rc = step_terminals(r, err);
+	if (rc == 0)
+		rc = build_zombies(r, err);
 	if (rc == 0)
 		rc = objects_connect(&r->kr, err);
 	if (rc == 0)
