@@ -28,7 +28,6 @@
 #include <sys/wait.h>
 
 #define DISABLED	  0 /* a control character that is none: _POSIX_VDISABLE */
-#define CTRL(c)		  ((c)&0x1f)
 #define QUEUE_MAX	  65536
 #define COLUMN_MAX	  16
 #define RING_ROOM	  (REC_TTY_RING - 1)
@@ -445,11 +444,16 @@ static int unlock(int master, bool lock, struct ckpt_err **err)
 	return ioctl(master, TIOCSPTLCK, &v) < 0 ? fail_step(err, "lock or unlock") : 0;
 }
 
-static int open_slave(const struct pty *p, int flags, struct ckpt_err **err)
+/* This call, other than open(2), leaves O_CLOEXEC in the flags of the open file. */
+static int open_slave(const struct pty *p, int flags, bool keeps_cloexec, struct ckpt_err **err)
 {
-	int fd = ioctl(p->master, TIOCGPTPEER, flags | O_NOCTTY | O_CLOEXEC);
+	int fd = ioctl(p->master, TIOCGPTPEER,
+		       (flags & ~O_CLOEXEC) | O_NOCTTY | (keeps_cloexec ? O_CLOEXEC : 0));
 
-	return fd < 0 ? fail_step(err, "open the slave side of") : fd;
+	if (fd < 0)
+		return fail_step(err, "open the slave side of");
+	fcntl(fd, F_SETFD, FD_CLOEXEC);
+	return fd;
 }
 
 /* ---- what only a session leader can do ---- */
@@ -542,15 +546,18 @@ static int open_rows(struct pty *p, bool hung_up, int *current_flags, size_t *re
 
 	for (size_t i = 0; rc >= 0 && i < json_array_size(r->objects) && i + 1 < r->n_fd; i++) {
 		const json_t *o = json_array_get(r->objects, i);
+		int64_t saved = 0;
 		int flags = 0;
 
 		if (!is_row(p, o, hung_up) || r->fd[i + 1] >= 0)
 			continue;
 		rc = kind_open_flags(o, &flags, err);
+		if (rc == 0)
+			rc = js_i64(o, "flags", &saved, err);
 		if (rc == 0 && row_bool(o, "through_current"))
 			current_flags[(*ret_n)++] = flags;
 		else if (rc == 0)
-			rc = r->fd[i + 1] = open_slave(p, flags, err);
+			rc = r->fd[i + 1] = open_slave(p, flags, saved & O_CLOEXEC, err);
 	}
 	return rc < 0 ? rc : 0;
 }
@@ -1003,7 +1010,7 @@ static int set_state(const struct pty *p, struct ckpt_err **err)
 static int open_own_slave(struct pty *p, struct ckpt_err **err)
 {
 	close_reset(&p->slave);
-	p->slave = open_slave(p, O_RDWR | O_NONBLOCK, err);
+	p->slave = open_slave(p, O_RDWR | O_NONBLOCK, false, err);
 	return p->slave < 0 ? p->slave : 0;
 }
 
