@@ -416,8 +416,9 @@ struct rec_member {
 };
 
 /*
- * Terminals. One REC_TTY of part REC_TTY_OWN for every open terminal; through the master of a pseudo
- * terminal also one of REC_TTY_LINK, which is the slave, and what is queued in both.
+ * Terminals. One REC_TTY of part REC_TTY_OWN for every open terminal, and of pseudo-terminals what
+ * is queued for its reader; through the master also one of REC_TTY_LINK, which is the slave, and
+ * its queue as far as there is room.
  */
 enum rec_tty_part {
 	REC_TTY_OWN = 1,	/* struct rec_tty: the terminal that is open */
@@ -450,8 +451,8 @@ struct rec_termios {
 struct rec_tty {
 	struct rec_tty_part_head part;
 	__u64 tty_id, link_id;
-	__u64 flags; /* TTY_* bits */
 	__s32 count;
+	__u8 other_closed, exclusive, slave_locked, pad0;
 	__u32 major, minor, index;
 	__u32 is_pty;	  /* 1: master, 2: slave of a Unix98 pair; else 0 */
 	__u32 hung_up;	  /* this open file was hung up */

@@ -1287,7 +1287,8 @@ static __always_inline void write_file_details(struct seq_file *seq, struct scra
 	bool is_char = (s->file.inode.mode & S_IFMT) == S_IFCHR;
 
 	if (is_char && is_tty_major(s->file.inode.rdev_major))
-		write_tty(seq, s, &detail, file);
+		write_tty(seq, s, &detail, file,
+			  s->file.has_locks ? LOCKS_MAX * sizeof(s->lock) : s->file.head.len);
 }
 
 SEC("iter/task_file")

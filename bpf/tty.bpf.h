@@ -4,8 +4,9 @@
  * without taking it away, so it is read where it lies: what the line discipline has taken is in its
  * ring (struct n_tty_data), what it has not taken yet in a chain of buffers of the port.
  *
- * Each direction of a pair belongs to the end that reads it. Both are told through the master, of
- * which there is never more than one open file.
+ * Each direction of a pair belongs to the end that reads it, and is told through that. Through the
+ * master, of which there is never more than one open file, both are told, the slave's as far as
+ * there is room: it may not be open at all.
  */
 #ifndef EBPF_CKPT_TTY_BPF_H
 #define EBPF_CKPT_TTY_BPF_H
@@ -16,8 +17,13 @@
 #define MAJOR_PTS 136
 #define N_TTY	  0
 
-/* Of both directions: with the rest, the output of one element stays below 32 KiB. */
-#define TTY_DATA_MAX 24000
+/* Bits of tty_struct.flags that never moved */
+#define TTY_OTHER_CLOSED 2
+#define TTY_EXCLUSIVE	 3
+
+/* One element's output stays below 32 KiB. Each direction holds 16 KiB at the most. */
+#define ELEMENT_MAX 32768
+#define TTY_HEADS   2048 /* of the parts, and the two bit maps */
 
 static __always_inline void fill_termios(struct rec_termios *out, const struct ktermios *from)
 {
@@ -116,13 +122,17 @@ static __noinline int fill_tty_rec(struct scratch *s, struct tty_struct *tty,
 	struct rec_tty *out;
 	struct tty_ldisc *ldisc;
 	struct pid *pid;
+	__u64 flags;
 
 	if (!s || !tty || !r)
 		return 0;
 	out = &s->tty;
 	out->tty_id = (__u64)tty;
 	out->link_id = (__u64)BPF_CORE_READ(tty, link);
-	out->flags = BPF_CORE_READ(tty, flags);
+	flags = BPF_CORE_READ(tty, flags);
+	out->other_closed = flags >> TTY_OTHER_CLOSED & 1;
+	out->exclusive = flags >> TTY_EXCLUSIVE & 1;
+	out->slave_locked = flags >> compat_tty_pty_lock() & 1;
 	out->count = BPF_CORE_READ(tty, count);
 	out->major = (__u32)BPF_CORE_READ(tty, driver, major);
 	out->index = (__u32)BPF_CORE_READ(tty, index);
@@ -269,12 +279,15 @@ static __noinline int write_tty_queue(struct tty_writer *w, struct tty_struct *t
 	return 0;
 }
 
+/* written: bytes that the element has put out before. */
 static __always_inline void write_tty(struct seq_file *seq, struct scratch *s,
-				      const struct rec_detail *detail, struct file *file)
+				      const struct rec_detail *detail, struct file *file,
+				      __u32 written)
 {
 	struct tty_file_private *priv = BPF_CORE_READ(file, private_data);
 	struct tty_writer w = { .seq = seq, .s = s };
 	struct tty_struct *tty, *link;
+	bool is_master;
 
 	if (!priv)
 		return;
@@ -283,15 +296,18 @@ static __always_inline void write_tty(struct seq_file *seq, struct scratch *s,
 		return;
 	link = BPF_CORE_READ(tty, link);
 	write_tty_rec(seq, s, detail, tty, REC_TTY_OWN, is_hung_up(file));
-	if (!link || BPF_CORE_READ(tty, driver, major) != MAJOR_PTM)
+	if (!s->tty.is_pty)
 		return;
-	write_tty_rec(seq, s, detail, link, REC_TTY_LINK, false);
+	is_master = s->tty.is_pty == 1 && link;
+	if (is_master)
+		write_tty_rec(seq, s, detail, link, REC_TTY_LINK, false);
 	rec_init(&w.head.part.head, REC_TTY, 0);
 	w.head.part.tgid = detail->tgid;
 	w.head.part.fd = detail->fd;
-	s->walk.left = TTY_DATA_MAX;
+	s->walk.left = written + TTY_HEADS < ELEMENT_MAX ? ELEMENT_MAX - TTY_HEADS - written : 0;
 	write_tty_queue(&w, tty, 0);
-	write_tty_queue(&w, link, 1);
+	if (is_master)
+		write_tty_queue(&w, link, 1);
 }
 
 #endif

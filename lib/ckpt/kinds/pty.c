@@ -50,6 +50,7 @@ const struct rec_tty *tty_of(const struct snapshot *s, pid_t tgid, int fd)
 
 bool pty_view(const struct snapshot *s, pid_t tgid, int fd, struct pty_view *ret)
 {
+	ret->snap = s;
 	ret->part = snapshot_details(s, REC_TTY, tgid, fd, &ret->n_parts);
 	ret->master = part_of(ret->part, ret->n_parts, REC_TTY_OWN);
 	ret->slave = part_of(ret->part, ret->n_parts, REC_TTY_LINK);
@@ -86,30 +87,55 @@ void pty_queue_done(struct tty_queue *q)
 	*q = (struct tty_queue){ 0 };
 }
 
+/* What one descriptor tells; whether that is all. `link`: of its other end. */
+static bool gather(const void *const *part, size_t n_parts, bool link, struct tty_queue *q)
+{
+	size_t at = 0;
+
+	for (size_t i = 0; i < n_parts; i++) {
+		const struct rec_tty_data *d = part[i];
+		const uint8_t *bytes = (const uint8_t *)(d + 1);
+
+		if (d->part.part < REC_TTY_READ || d->part.link != link ||
+		    d->part.head.len < sizeof(*d) || d->n > d->part.head.len - sizeof(*d))
+			continue;
+		if (d->part.part == REC_TTY_READ_FLAGS && d->n == sizeof(q->line_ends)) {
+			memcpy(q->line_ends, bytes, sizeof(q->line_ends));
+		} else if (d->part.part != REC_TTY_READ_FLAGS && d->n <= q->n - at) {
+			memcpy(q->bytes + at, bytes, d->n);
+			at += d->n;
+		}
+	}
+	return at == q->n;
+}
+
+/* Through the master there may have been no room for it. */
+static bool gather_from_slave(const struct pty_view *v, struct tty_queue *q)
+{
+	for (size_t i = 0; i < v->snap->n_files; i++) {
+		const struct rec_file *f = v->snap->files[i].rec;
+		const struct rec_tty *t = tty_of(v->snap, f->tgid, f->fd);
+		const void *const *part;
+		size_t n;
+
+		if (!t || t->tty_id != v->slave->tty_id)
+			continue;
+		part = snapshot_details(v->snap, REC_TTY, f->tgid, f->fd, &n);
+		if (gather(part, n, false, q))
+			return true;
+	}
+	return false;
+}
+
 int pty_queue(const struct pty_view *v, bool slave, struct tty_queue *ret, struct ckpt_err **err)
 {
 	const struct rec_tty *t = slave ? v->slave : v->master;
 	struct tty_queue q = { .n_taken = ring_bytes(t), .n = ring_bytes(t) + t->flip_bytes };
-	size_t at = 0;
 
 	q.bytes = malloc(q.n ? q.n : 1);
 	if (!q.bytes)
 		return ckpt_fail_nomem(err);
-	for (size_t i = 0; i < v->n_parts; i++) {
-		const struct rec_tty_data *d = v->part[i];
-		const uint8_t *bytes = (const uint8_t *)(d + 1);
-
-		if (d->part.part < REC_TTY_READ || d->part.link != slave ||
-		    d->part.head.len < sizeof(*d) || d->n > d->part.head.len - sizeof(*d))
-			continue;
-		if (d->part.part == REC_TTY_READ_FLAGS && d->n == sizeof(q.line_ends)) {
-			memcpy(q.line_ends, bytes, sizeof(q.line_ends));
-		} else if (d->part.part != REC_TTY_READ_FLAGS && d->n <= q.n - at) {
-			memcpy(q.bytes + at, bytes, d->n);
-			at += d->n;
-		}
-	}
-	if (at == q.n) {
+	if (gather(v->part, v->n_parts, slave, &q) || (slave && gather_from_slave(v, &q))) {
 		*ret = q;
 		return 0;
 	}
@@ -346,7 +372,7 @@ static int save_slave(const struct rec_tty *t, const struct tty_queue *q, bool o
 	int rc = js_set_bool(o, "opened", opened);
 
 	rc |= js_set_bool(o, "line_discipline", t->ldisc == N_TTY);
-	rc |= js_set_bool(o, "exclusive", t->flags & TTY_EXCLUSIVE_BIT);
+	rc |= js_set_bool(o, "exclusive", t->exclusive);
 	rc |= json_object_set_new(o, "stopped", json_string(stopped_words(t)));
 	rc |= js_set_int(o, "rows", t->rows);
 	rc |= js_set_int(o, "columns", t->columns);
@@ -367,15 +393,15 @@ static int save_slave(const struct rec_tty *t, const struct tty_queue *q, bool o
 static int save_pair(const struct pty_view *v, json_t *o, struct ckpt_err **err)
 {
 	const struct rec_tty *m = v->master, *t = v->slave;
-	bool closed = m->flags & TTY_OTHER_CLOSED_BIT;
+	bool closed = m->other_closed;
 	struct tty_queue out = { 0 }, in = { 0 };
 	json_t *slave = json_object();
 	int rc = json_object_set_new(o, "slave", slave);
 
 	rc |= js_set_int(o, "index", m->index);
-	rc |= js_set_bool(o, "locked", m->flags & TTY_PTY_LOCK_BIT);
+	rc |= js_set_bool(o, "locked", m->slave_locked);
 	rc |= js_set_bool(o, "slave_closed", closed);
-	rc |= js_set_bool(o, "exclusive", m->flags & TTY_EXCLUSIVE_BIT);
+	rc |= js_set_bool(o, "exclusive", m->exclusive);
 	rc |= js_set_bool(o, "stopped", m->stopped);
 	rc |= js_set_bool(o, "packet", m->packet);
 	if (m->packet)
@@ -408,10 +434,16 @@ static int settle(const struct kind_dump *d, const struct kind_file *f, struct p
 {
 	const struct timespec tick = { 0, SETTLE_POLL_NS };
 	uint64_t deadline = now_us() + SETTLE_DEADLINE_US;
+	size_t n = d->snap->n_processes;
+	_cleanup_free_ pid_t *tgids = calloc(n + 1, sizeof(*tgids));
 	struct loader_why why = { 0 };
 	bool there = pty_view(d->snap, f->tgid, f->fd, v);
 	int rc;
 
+	if (!tgids)
+		return ckpt_fail_nomem(err);
+	for (size_t i = 0; i < n; i++)
+		tgids[i] = d->snap->processes[i]->tgid;
 	while (there && !(end_settled(v->master) && end_settled(v->slave))) {
 		if (now_us() > deadline)
 			return no(err, "try again when its reader has caught up", "%s",
@@ -419,7 +451,7 @@ static int settle(const struct kind_dump *d, const struct kind_file *f, struct p
 		nanosleep(&tick, NULL);
 		snapshot_free(*ret);
 		*ret = NULL;
-		rc = snapshot_take(d->loader, &f->tgid, 1, SNAPSHOT_FILES, ret, &why);
+		rc = snapshot_take(d->loader, tgids, n, SNAPSHOT_FILES, ret, &why);
 		if (rc < 0)
 			return ckpt_fail_loader(err, rc, &why);
 		there = pty_view(*ret, f->tgid, f->fd, v);

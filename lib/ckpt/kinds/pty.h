@@ -10,11 +10,6 @@
 
 #include "kinds.h"
 
-/* Bits of rec_tty.flags (include/linux/tty.h). */
-#define TTY_OTHER_CLOSED_BIT (1ULL << 2)
-#define TTY_EXCLUSIVE_BIT    (1ULL << 3)
-#define TTY_PTY_LOCK_BIT     (1ULL << 16)
-
 #define MAJOR_PTS_FIRST 136
 #define MAJOR_PTS_LAST	143
 
@@ -23,6 +18,7 @@ enum { TTY_NO_PTY = 0, TTY_MASTER = 1, TTY_SLAVE = 2 };
 
 /* Both ends, as told through the master's descriptor. All borrowed from the snapshot. */
 struct pty_view {
+	const struct snapshot *snap;
 	const struct rec_tty *master, *slave;
 	const void *const *part;
 	size_t n_parts;

@@ -33,6 +33,9 @@
 #define RING_ROOM	  (REC_TTY_RING - 1)
 #define TAKEN_DEADLINE_US 5000000
 #define TAKEN_POLL_NS	  200000
+#define FREE_DEADLINE_US  1000000
+#define FREE_POLL_NS	  2000000
+#define BUFFER_BYTES	  1792 /* TTY_BUFFER_PAGE of drivers/tty/tty_buffer.c */
 #define HELPER_STACK	  65536
 
 struct bytes {
@@ -360,6 +363,24 @@ static int fail_taken(uint32_t index, struct ckpt_err **err)
 	return -EEXIST;
 }
 
+/*
+ * Whoever looked at an open file that was closed meanwhile closes it a moment later; and others who
+ * restore hold numbers for a moment.
+ */
+static int wait_free(const char *node, uint32_t index, struct ckpt_err **err)
+{
+	const struct timespec tick = { 0, FREE_POLL_NS };
+	uint64_t deadline = now_us() + FREE_DEADLINE_US;
+	struct stat st;
+
+	while (stat(node, &st) == 0) {
+		if (now_us() > deadline)
+			return fail_taken(index, err);
+		nanosleep(&tick, NULL);
+	}
+	return 0;
+}
+
 int pty_need(const struct kind_restore *r, const json_t *o, struct ckpt_err **err)
 {
 	_cleanup_free_ char *path = NULL;
@@ -376,8 +397,8 @@ int pty_need(const struct kind_restore *r, const json_t *o, struct ckpt_err **er
 			rc = ckpt_fail(err, ENOENT, CKPT_E_FILE_GONE,
 				       "%s does not make pseudo-terminals",
 				       safe_text(safe, sizeof(safe), path));
-		if (rc == 0 && stat(node, &st) == 0)
-			rc = fail_taken(p.index, err);
+		if (rc == 0)
+			rc = wait_free(node, p.index, err);
 	}
 	pty_done(&p);
 	return rc;
@@ -406,14 +427,19 @@ static int open_master(const char *path, int flags, uint32_t *ret_index, struct 
 	return fd;
 }
 
-/* The kernel gives the lowest free number: those below are held until it is the one wanted. */
-static int open_numbered(const char *path, int flags, uint32_t index, struct ckpt_err **err)
+/*
+ * The kernel gives the lowest free number: those below are held until it is the one wanted. *again:
+ * the number was not free at this moment.
+ */
+static int open_once(const char *path, int flags, uint32_t index, bool *again,
+		     struct ckpt_err **err)
 {
 	int *held = NULL, fd = -1;
+	bool below = true;
 	size_t n = 0;
-	bool again = true;
 
-	while (again) {
+	*again = false;
+	while (below) {
 		int *more = realloc(held, (n + 1) * sizeof(*held));
 		uint32_t got = 0;
 
@@ -423,17 +449,32 @@ static int open_numbered(const char *path, int flags, uint32_t index, struct ckp
 		}
 		held = more;
 		fd = open_master(path, flags, &got, err);
-		again = fd >= 0 && got < index;
-		if (again) {
+		below = fd >= 0 && got < index;
+		*again = fd >= 0 && got > index;
+		if (below)
 			held[n++] = fd;
-		} else if (fd >= 0 && got > index) {
+		if (*again)
 			close(fd);
-			fd = fail_taken(index, err);
-		}
 	}
 	while (n > 0)
 		close(held[--n]);
 	free(held);
+	return fd;
+}
+
+static int open_numbered(const char *path, int flags, uint32_t index, struct ckpt_err **err)
+{
+	const struct timespec tick = { 0, FREE_POLL_NS };
+	uint64_t deadline = now_us() + FREE_DEADLINE_US;
+	bool again;
+	int fd = open_once(path, flags, index, &again, err);
+
+	while (again) {
+		if (now_us() > deadline)
+			return fail_taken(index, err);
+		nanosleep(&tick, NULL);
+		fd = open_once(path, flags, index, &again, err);
+	}
 	return fd;
 }
 
@@ -463,13 +504,12 @@ struct helper {
 	int *open_at; /* where to put them: one for every row */
 	const int *flags;
 	size_t n;
-	bool hang_up;
 	int error;
 };
 
 /*
  * In a task that shares our memory and descriptors, and whose session is its own: take the terminal
- * for it, open /dev/tty, and either give it up or end, which hangs it up. Signals are blocked.
+ * for it, open /dev/tty, and give it up. It alone is told of that, by signals that are blocked.
  */
 static int helper_main(void *arg)
 {
@@ -484,7 +524,7 @@ static int helper_main(void *arg)
 		if (h->open_at[i] < 0)
 			h->error = errno;
 	}
-	if (!h->hang_up && ioctl(h->terminal, TIOCNOTTY) < 0)
+	if (ioctl(h->terminal, TIOCNOTTY) < 0)
 		h->error = errno;
 	_exit(0);
 }
@@ -504,7 +544,6 @@ static int run_helper(struct helper *h, struct ckpt_err **err)
 		    CLONE_VM | CLONE_VFORK | CLONE_FILES | SIGCHLD, h);
 	if (pid < 0)
 		h->error = errno;
-	/* Its end comes after the terminal was hung up. */
 	while (pid > 0 && waitpid(pid, &status, 0) < 0 && errno == EINTR)
 		;
 	sigprocmask(SIG_SETMASK, &old, NULL);
@@ -580,10 +619,7 @@ static int open_all(struct pty *p, bool hung_up, struct ckpt_err **err)
 	size_t n = json_array_size(p->r->objects);
 	_cleanup_free_ int *flags = calloc(n + 1, sizeof(*flags));
 	_cleanup_free_ int *fd = malloc((n + 1) * sizeof(*fd));
-	/* A session is made from either end, and given up from the slave's. */
-	struct helper h = { .terminal = hung_up ? p->master : p->slave,
-			    .hang_up = hung_up,
-			    .open_at = fd };
+	struct helper h = { .terminal = p->slave, .open_at = fd };
 	int rc;
 
 	if (!flags || !fd)
@@ -592,7 +628,7 @@ static int open_all(struct pty *p, bool hung_up, struct ckpt_err **err)
 		fd[i] = -1;
 	rc = open_rows(p, hung_up, flags, &h.n, err);
 	h.flags = flags;
-	if (rc == 0 && (h.n || hung_up))
+	if (rc == 0 && h.n)
 		rc = run_helper(&h, err);
 	/* Even after a failure, so that they are closed. */
 	place_current(p, hung_up, fd);
@@ -670,14 +706,17 @@ static int wait_level(const struct pty *p, bool slave, const struct level *want,
 	return rc;
 }
 
-/* Write into one end, which does not block. */
+/*
+ * Write into one end, which does not block. In pieces of which the kernel's buffers hold a whole
+ * number: with others some room is wasted, and it may not take as much as it did.
+ */
 static int feed(int fd, const uint8_t *bytes, size_t n, struct ckpt_err **err)
 {
 	const struct timespec tick = { 0, TAKEN_POLL_NS };
 	uint64_t deadline = now_us() + TAKEN_DEADLINE_US;
 
 	while (n > 0) {
-		ssize_t done = write(fd, bytes, n);
+		ssize_t done = write(fd, bytes, n < BUFFER_BYTES ? n : BUFFER_BYTES);
 
 		if (done < 0 && errno != EAGAIN && errno != EINTR)
 			return fail_step(err, "write into");
@@ -736,11 +775,15 @@ static int set_columns(const struct pty *p, struct ckpt_err **err)
 static int fill_output(const struct pty *p, struct ckpt_err **err)
 {
 	struct termios2 t = plain(0, 0, 0);
-	struct level want = full(p->output.n);
+	struct level want = full(p->output.n), first = { .taken = want.taken };
 	int rc = set_termios(p, TCSETS2, &t, err);
 
 	if (rc == 0)
-		rc = feed(p->slave, p->output.p, p->output.n, err);
+		rc = feed(p->slave, p->output.p, first.taken, err);
+	if (rc == 0)
+		rc = wait_level(p, false, &first, err);
+	if (rc == 0)
+		rc = feed(p->slave, p->output.p + first.taken, want.waiting, err);
 	return rc < 0 ? rc : wait_level(p, false, &want, err);
 }
 
@@ -1015,20 +1058,19 @@ static int open_own_slave(struct pty *p, struct ckpt_err **err)
 }
 
 /*
- * Hung up while the master lives: the end of the session that had it. That takes away the line
- * discipline, too, until the next open. Of the output, what the master's side has taken stays.
+ * Hung up while the master lives. That takes away the line discipline, too, until the next open. Of
+ * the output, what the master's side has taken stays.
  */
 static int make_hung_up(struct pty *p, struct ckpt_err **err)
 {
-	int rc = 0;
+	int rc = open_own_slave(p, err);
 
-	if (!p->line_discipline) {
-		rc = open_own_slave(p, err);
-		if (rc == 0)
-			rc = fill_output(p, err);
-	}
+	if (rc == 0 && !p->line_discipline)
+		rc = fill_output(p, err);
 	if (rc == 0)
 		rc = open_all(p, true, err);
+	if (rc == 0 && ioctl(p->slave, TIOCVHANGUP) < 0)
+		rc = fail_step(err, "hang up");
 	close_reset(&p->slave);
 	return rc;
 }
@@ -1092,6 +1134,8 @@ static int open_orphans(struct pty *p, struct ckpt_err **err)
 	if (p->master < 0)
 		return p->master;
 	rc = unlock(p->master, false, err);
+	if (rc == 0)
+		rc = open_own_slave(p, err);
 	return rc < 0 ? rc : open_all(p, true, err);
 }
 
