@@ -140,6 +140,13 @@ struct file_lock___6_8 {
 	struct file *fl_file;
 };
 
+struct tty_buffer___6_5 {
+	int flags;
+};
+
+/* Macros before, with other values. */
+enum tty_struct_flags___6_15 { TTY_PTY_LOCK___6_15 = 6 };
+
 struct tty_struct___5_15 {
 	struct pid *pgrp;
 	struct pid *session;
@@ -284,6 +291,24 @@ static __always_inline struct pid *compat_tty_session(struct tty_struct *tty)
 
 	return bpf_core_field_exists(tty->ctrl.session) ? BPF_CORE_READ(tty, ctrl.session)
 							: BPF_CORE_READ(old, session);
+}
+
+/* Do its characters have flags? What the member says turned round when it became a bool, in 6.6. */
+static __always_inline bool compat_tty_buffer_flagged(struct tty_buffer *buf)
+{
+	struct tty_buffer___6_5 *old = (void *)buf;
+
+	if (bpf_core_field_size(buf->flags) == sizeof(bool))
+		return BPF_CORE_READ(buf, flags);
+	return !(BPF_CORE_READ(old, flags) & 1); /* TTYB_NORMAL */
+}
+
+/* The number of the bit in tty_struct.flags. */
+static __always_inline __u32 compat_tty_pty_lock(void)
+{
+	if (bpf_core_enum_value_exists(enum tty_struct_flags___6_15, TTY_PTY_LOCK___6_15))
+		return bpf_core_enum_value(enum tty_struct_flags___6_15, TTY_PTY_LOCK___6_15);
+	return 16;
 }
 
 struct compat_lock {

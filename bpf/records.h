@@ -686,8 +686,80 @@ struct rec_unix_msg {
 	struct rec_unix_cred cred;
 };
 
+/*
+ * Terminals. One REC_TTY of part REC_TTY_OWN for every open terminal, and of pseudo-terminals what
+ * is queued for its reader; through the master also one of REC_TTY_LINK, which is the slave, and
+ * its queue as far as there is room.
+ */
+enum rec_tty_part {
+	REC_TTY_OWN = 1,	/* struct rec_tty: the terminal that is open */
+	REC_TTY_LINK = 2,	/* struct rec_tty: the other end */
+	REC_TTY_READ = 3,	/* struct rec_tty_data: bytes that the line discipline holds */
+	REC_TTY_READ_FLAGS = 4, /* all of its bit map: which places of the ring end a line */
+	REC_TTY_FLIP = 5,	/* bytes that it has not taken yet */
+};
+
+/* What all parts begin with. */
+struct rec_tty_part_head {
+	struct rec_head head;
+	__s32 tgid;
+	__s32 fd;
+	__u32 part; /* enum rec_tty_part */
+	__u32 link; /* of the data: 1: the other end's */
+};
+
+#define REC_TTY_NCC  19
+#define REC_TTY_RING 4096
+
+struct rec_termios {
+	__u32 iflag, oflag, cflag, lflag;
+	__u32 ispeed, ospeed;
+	__u8 line;
+	__u8 cc[REC_TTY_NCC];
+};
+
+/* Source: struct tty_struct, and of its line discipline struct n_tty_data. */
+struct rec_tty {
+	struct rec_tty_part_head part;
+	__u64 tty_id, link_id;
+	__s32 count;
+	__u8 other_closed, exclusive, slave_locked, pad0;
+	__u32 major, minor, index;
+	__u32 is_pty;		     /* 1: master, 2: slave of a Unix98 pair; else 0 */
+	__u32 hung_up;		     /* this open file was hung up */
+	__s32 session;		     /* whose controlling terminal it is; 0: nobody's */
+	__s32 fg_pgid;		     /* foreground process group; 0: none */
+	__u32 has_session, has_pgrp; /* there is one, which the reader may not see */
+	__u8 stopped, stopped_by_call, packet, packet_status;
+	__u16 rows, columns, xpixels, ypixels;
+	struct rec_termios termios, locked;
+	__s32 ldisc; /* its number; -1: none */
+	char ldisc_name[REC_FSTYPE_LEN];
+	/* N_TTY: positions that grow for ever; & (REC_TTY_RING - 1) is the place in the ring. */
+	__u64 read_head, read_tail, canon_head, echo_head, echo_tail;
+	__u32 column, canon_column;
+	__u8 literal_next, erasing;
+	__u8 no_room; /* it takes no more until something is read */
+	__u8 pad;
+	__u32 flip_bytes;
+	__u32 flip_flagged; /* some of them are not plain characters */
+	/* Slave: its node in devpts. */
+	__u32 node_dev_major, node_dev_minor;
+	__u32 node_uid, node_gid, node_mode;
+	__u64 node_inode_id;
+};
+
+/* `n` bytes follow, in order; several of one part go on where the one before ended. */
+struct rec_tty_data {
+	struct rec_tty_part_head part;
+	__u32 n;
+	__u32 pad;
+};
+
 _Static_assert(sizeof(struct rec_head) == 8, "rec_head");
 _Static_assert(sizeof(struct rec_detail) == 16, "rec_detail");
+_Static_assert(sizeof(struct rec_tty) % 8 == 0, "rec_tty");
+_Static_assert(sizeof(struct rec_tty_data) == 32, "rec_tty_data");
 _Static_assert(sizeof(struct rec_holder) == 56, "rec_holder");
 _Static_assert(sizeof(struct rec_eventfd) == 32, "rec_eventfd");
 _Static_assert(sizeof(struct rec_timerfd) == 72, "rec_timerfd");

@@ -130,6 +130,7 @@ struct scratch {
 		} mqueue_piece;
 		struct rec_unix unix_socket;
 		struct rec_unix_msg unix_msg;
+		struct rec_tty tty;
 	};
 
 	char name[REC_PATH_MAX + 8]; /* and room for padding */
@@ -1403,10 +1404,11 @@ static __always_inline void fill_socket(struct rec_file *out, struct file *file)
 	}
 }
 
-/* Devices whose files are terminals: consoles and serial lines, /dev/tty and ptmx, Unix98 ptys. */
+/* Devices whose files are terminals: consoles and serial lines, /dev/tty and ptmx, Unix98 ptys,
+ * hvc. */
 static __always_inline bool is_tty_major(__u32 major)
 {
-	return major == 4 || major == 5 || (major >= 136 && major <= 143);
+	return major == 4 || major == 5 || (major >= 136 && major <= 143) || major == 229;
 }
 
 static __always_inline void fill_tty(struct rec_file *out, struct file *file,
@@ -1424,6 +1426,8 @@ static __always_inline void fill_tty(struct rec_file *out, struct file *file,
 	out->tty_fg_pgid = pid_nr(compat_tty_pgrp(tty), r);
 }
 
+#include "tty.bpf.h"
+
 /*
  * What a kind of file has beyond the common: one line here, one header beside this file. Takes the
  * place of the records written before.
@@ -1432,13 +1436,22 @@ static __always_inline void write_file_details(struct seq_file *seq, struct scra
 					       struct file *file, const struct reader *r)
 {
 	struct rec_detail detail = { .tgid = s->file.tgid, .fd = s->file.fd };
+	bool is_char = (s->file.inode.mode & S_IFMT) == S_IFCHR;
 	__u64 magic = s->file.inode.sb_magic;
 	char name[16];
 
 	__builtin_memcpy(name, s->file.inode.dname, sizeof(name));
 	if (magic == MAGIC_PIDFS)
 		write_pidfd(seq, &detail, file, r, true);
-	write_unix(seq, s, r, file);
+	if (is_char && is_tty_major(s->file.inode.rdev_major)) {
+		write_tty(seq, s, &detail, file,
+			  s->file.has_locks ? LOCKS_MAX * sizeof(s->lock) : s->file.head.len);
+		return;
+	}
+	if (s->file.sock_id) {
+		write_unix(seq, s, r, file);
+		return;
+	}
 	write_mqueue(seq, s, &detail, file, r);
 	if (magic != MAGIC_ANON)
 		return;

@@ -156,6 +156,7 @@ static const size_t rec_size[REC_TYPE_NR] = {
 	[REC_SEM_UNDO] = sizeof(struct rec_sem_undo),
 	[REC_AIO] = sizeof(struct rec_aio),
 	[REC_BPF_MAP] = sizeof(struct rec_bpf_map),
+	[REC_TTY] = sizeof(struct rec_tty_part_head),
 };
 
 /* The fixed part of a record of this type. */

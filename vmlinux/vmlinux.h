@@ -58,6 +58,7 @@ struct eppoll_entry;
 struct fdtable;
 struct file;
 struct file_lock_context;
+struct file_operations;
 struct file_system_type;
 struct files_struct;
 struct fown_struct;
@@ -103,7 +104,11 @@ struct super_block;
 struct task_struct;
 struct time_namespace;
 struct timerqueue_head;
+struct tty_buffer;
 struct tty_driver;
+struct tty_ldisc;
+struct tty_ldisc_ops;
+struct tty_port;
 struct tty_struct;
 struct unix_address;
 struct user_namespace;
@@ -310,12 +315,6 @@ struct hrtimer_clock_base {
 	long long int offset;
 };
 
-struct tty_struct {
-	int index;
-	struct tty_driver *driver;
-	struct { struct pid *pgrp; struct pid *session; } ctrl;
-};
-
 struct tty_driver {
 	int major;
 	int minor_start;
@@ -323,6 +322,60 @@ struct tty_driver {
 
 struct tty_file_private {
 	struct tty_struct *tty;
+};
+
+struct tty_ldisc {
+	struct tty_ldisc_ops *ops;
+};
+
+struct tty_ldisc_ops {
+	char *name;
+	int num;
+};
+
+struct ktermios {
+	unsigned int c_iflag;
+	unsigned int c_oflag;
+	unsigned int c_cflag;
+	unsigned int c_lflag;
+	unsigned char c_line;
+	unsigned char c_cc[19];
+	unsigned int c_ispeed;
+	unsigned int c_ospeed;
+};
+
+struct winsize {
+	short unsigned int ws_row;
+	short unsigned int ws_col;
+	short unsigned int ws_xpixel;
+	short unsigned int ws_ypixel;
+};
+
+struct tty_bufhead {
+	struct tty_buffer *head;
+};
+
+struct tty_buffer {
+	struct tty_buffer *next;
+	unsigned int used;
+	unsigned int read;
+	_Bool flags;
+	unsigned char data[0];
+};
+
+struct n_tty_data {
+	long unsigned int read_head;
+	long unsigned int canon_head;
+	long unsigned int echo_head;
+	_Bool no_room;
+	unsigned char lnext : 1;
+	unsigned char erasing : 1;
+	unsigned char read_buf[4096];
+	long unsigned int read_flags[64];
+	long unsigned int read_tail;
+	unsigned int column;
+	unsigned int canon_column;
+	long unsigned int echo_tail;
 };
 
 struct percpu_counter {
@@ -340,6 +393,10 @@ struct vm_operations_struct {
 
 struct vm_special_mapping {
 	char *name;
+};
+
+struct file_operations {
+	void *read_iter;
 };
 
 struct fown_struct {
@@ -574,6 +631,27 @@ struct sigqueue {
 	struct { int si_signo; union { struct { union { void *sival_ptr; } _sigval; } _timer; } _sifields; } info;
 };
 
+struct tty_struct {
+	int index;
+	struct tty_driver *driver;
+	struct tty_port *port;
+	struct tty_ldisc *ldisc;
+	struct ktermios termios;
+	struct ktermios termios_locked;
+	long unsigned int flags;
+	int count;
+	struct winsize winsize;
+	struct { _Bool stopped; _Bool tco_stopped; } flow;
+	struct { struct pid *pgrp; struct pid *session; unsigned char pktstatus; _Bool packet; } ctrl;
+	struct tty_struct *link;
+	void *disc_data;
+	void *driver_data;
+};
+
+struct tty_port {
+	struct tty_bufhead buf;
+};
+
 struct mm_struct {
 	struct { int counter; } membarrier_state;
 	struct { int counter; } mm_users;
@@ -617,6 +695,7 @@ struct vm_area_struct {
 
 struct file {
 	unsigned int f_mode;
+	struct file_operations *f_op;
 	void *private_data;
 	struct inode *f_inode;
 	unsigned int f_flags;

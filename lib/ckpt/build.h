@@ -137,6 +137,14 @@ bool build_inherits(const struct build *b, const struct build_thread *t, const c
 /* build_cred.c */
 int build_cred(struct build *b, struct build_thread *t, struct ckpt_err **err);
 
+/*
+ * build_tty.c: controlling terminals. A session's leader takes it as soon as it has made the
+ * session: its children have it from their birth, and cannot get it otherwise.
+ */
+int build_tty_take(struct build *b, struct ckpt_err **err);
+/* When all processes and groups exist: the foreground; and away with it where one gave it up. */
+int build_tty_all_there(struct build *b, struct ckpt_err **err);
+
 /* build_mem.c: areas and pages. */
 int build_areas_parse(struct build *b, struct ckpt_err **err);
 /* Once the areas of all are known. */

@@ -248,7 +248,10 @@ static int take_step(struct restore *r, const struct plan_step *s, struct ckpt_e
 	case PLAN_MAKE:
 		return make(r, s, err);
 	case PLAN_SETSID:
-		return call(r, pid, "make a session", SYS_setsid, 0, 0, 0, 0, err);
+		rc = call(r, pid, "make a session", SYS_setsid, 0, 0, 0, 0, err);
+		if (rc == 0 && !is_helper(r, s->task))
+			rc = build_tty_take(&r->proc[s->task], err);
+		return rc;
 	case PLAN_SETPGID:
 		return call(r, pid, "go to a process group", SYS_setpgid, 0,
 			    (uint64_t)(s->pid ? s->pid : outside_group(r)), 0, 0, err);

@@ -82,8 +82,8 @@ struct kind_call {
 
 /* What restoring needs. Runs in the restoring process. */
 struct kind_restore {
+	struct loader *loader;
 	const struct image *im;
-	struct loader *loader; /* NULL: only looked at */
 	bool allow_changed;
 	int *fd; /* by object id: open descriptors, -1: none yet */
 	size_t n_fd;

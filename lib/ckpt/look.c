@@ -152,6 +152,7 @@ struct judge {
 	struct ckpt_findings *f;
 	const struct rec_task *self; /* of the caller: namespaces are compared with it */
 	const struct tree *tree;
+	const struct objects *os;
 	pid_t pid; /* the process that is judged */
 };
 
@@ -274,7 +275,8 @@ static int judge_process(struct judge *j, const struct snapshot *s, struct ckpt_
 	int rc = 0;
 
 	snprintf(subject, sizeof(subject), "process %d", j->pid);
-	if (p && p->is_session_leader && p->tty_major)
+	if (p && p->is_session_leader && p->tty_major &&
+	    !tty_object(s, j->os, p->tty_major, p->tty_minor))
 		rc = no(j, subject, "session leader of a terminal",
 			"it owns a terminal's session, as a login shell does", "", err);
 	if (rc == 0 && snapshot_task(s, j->pid) && snapshot_task(s, j->pid)->vtgid == 1)
@@ -364,7 +366,7 @@ int look_resources(struct loader *l, const struct tree *t, const struct kind_dum
 {
 	struct snapshot *self = NULL;
 	pid_t me = getpid();
-	struct judge j = { .f = f, .tree = t };
+	struct judge j = { .f = f, .tree = t, .os = os };
 	struct loader_why why = { 0 };
 	int rc = snapshot_take(l, &me, 1, SNAPSHOT_TASKS, &self, &why);
 

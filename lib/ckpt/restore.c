@@ -476,6 +476,17 @@ static int step_clone_threads(struct restore *r, struct ckpt_err **err)
 	return rc;
 }
 
+/* While all have the descriptors that they were born with. */
+static int step_terminals(struct restore *r, struct ckpt_err **err)
+{
+	int rc = 0;
+
+	for (size_t i = 0; rc == 0 && i < r->n_procs; i++)
+		if (!r->proc[i].zombie)
+			rc = build_tty_all_there(&r->proc[i], err);
+	return rc;
+}
+
 /* Descriptors: of all before any goes on, for a table may be shared. */
 static int step_files(struct restore *r, struct ckpt_err **err)
 {
@@ -681,7 +692,9 @@ static int restore(struct restore *r, struct ckpt_restore_result *ret, struct ck
 	if (rc < 0)
 		return rc;
 	stage_done(&clock, "tasks");
-	rc = build_zombies(r, err);
+	rc = step_terminals(r, err);
+	if (rc == 0)
+		rc = build_zombies(r, err);
 	if (rc == 0)
 		rc = step_clone_threads(r, err);
 	if (rc == 0)

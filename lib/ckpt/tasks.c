@@ -722,6 +722,30 @@ bool task_shares(const json_t *task, enum plan_shared what)
 	return number && !json_equal(number, json_object_get(task, "pid"));
 }
 
+/*
+ * The controlling terminal, where it is in the dump. Its foreground group stands with the session's
+ * leader.
+ */
+static int terminal_save(const struct snapshot *s, pid_t root, const struct rec_process *p,
+			 const struct objects *os, json_t *o)
+{
+	uint32_t object = p->tty_major ? tty_object(s, os, p->tty_major, p->tty_minor) : 0;
+	pid_t foreground = 0;
+	json_t *terminal;
+	int rc;
+
+	if (!object)
+		return 0;
+	rc = json_object_set_new(o, "terminal", terminal = json_object());
+	rc |= js_set_int(terminal, "object", object);
+	for (size_t i = 0; i < s->n_processes && !foreground; i++)
+		if (s->processes[i]->pgid == p->tty_fg_pgid)
+			foreground = saved_pgid(s, root, s->processes[i]);
+	if (p->is_session_leader)
+		rc |= js_set_int(terminal, "foreground", foreground);
+	return rc;
+}
+
 /* ---- the whole ---- */
 
 static int locks_into(const struct snapshot *s, pid_t tgid, json_t *o, struct ckpt_err **err)
@@ -769,8 +793,8 @@ static int live_save(const struct snapshot *s, const struct tree *t, const struc
 	bool owns[PLAN_SHARED_NR];
 	int rc = 0;
 
-	if (process_save(s, p, taken, o) || shares_save(s, t, p->tgid, owns, o) ||
-	    pending_save(taken->shared, taken->n_shared, o))
+	if (process_save(s, p, taken, o) || terminal_save(s, t->proc[0].tgid, p, os, o) ||
+	    shares_save(s, t, p->tgid, owns, o) || pending_save(taken->shared, taken->n_shared, o))
 		return ckpt_fail_nomem(err);
 	if ((owns[PLAN_SIGHAND] && sighand_save(snapshot_sighand(s, p->tgid), o)) ||
 	    (owns[PLAN_FILES] && files_save(s, p->tgid, os, o)))

@@ -26,6 +26,7 @@ extern const struct ckpt_kind kind_pidfds;
 extern const struct ckpt_kind kind_epoll;
 extern const struct ckpt_kind kind_unix;
 extern const struct ckpt_kind kind_unsupported;
+extern const struct ckpt_kind kind_ptmx;
 
 /* Superblock magics (linux/magic.h). */
 #define MAGIC_PROC   0x9fa0u
@@ -54,6 +55,15 @@ int kind_lend_map(const void *mem, uint64_t size, int *ret_fd, struct ckpt_err *
 /* A descriptor of our own for the program's open file. */
 int kind_get_fd(const struct kind_dump *d, const struct kind_file *f, int *ret_fd,
 		struct ckpt_err **err);
+
+/* ---- tty.c ---- */
+
+/*
+ * The object through which the terminal of this number can be reached, as far as it is restored
+ * with the dump; 0: it is somebody else's, or unknown.
+ */
+uint32_t tty_object(const struct snapshot *s, const struct objects *os, uint32_t tty_major,
+		    uint32_t tty_minor);
 
 /* ---- outside.c: who else ---- */
 

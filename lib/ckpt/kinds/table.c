@@ -14,6 +14,7 @@ const struct ckpt_kind *const ckpt_kinds[] = {
 	&kind_regular,
 	&kind_directory,
 	&kind_tty,
+	&kind_ptmx,
 	&kind_chardev,
 	&kind_pipe,
 	&kind_fifo,

@@ -66,7 +66,6 @@ static const struct device {
 	{ false, 1, 1, "physical memory" },
 	{ false, 1, 4, "I/O ports" },
 	{ false, 1, 11, "the kernel's log" },
-	{ false, 5, 2, "the master side of a pseudo-terminal" },
 	{ false, 10, 200, "a network tunnel (tun/tap)" },
 	{ false, 10, 229, "a FUSE connection" },
 	{ false, 10, 232, "the virtual machine monitor (KVM)" },
