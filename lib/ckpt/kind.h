@@ -57,6 +57,7 @@ struct kind_dump {
 	uint64_t deleted_limit_bytes;
 	uint64_t deleted_bytes; /* saved so far of unlinked contents */
 	pid_t root;
+	bool frozen; /* and what is under way in messages is known; else check() judges a first time */
 	struct kind_pid *pids; /* owned: kind_pids_open(); sorted by tgid */
 	size_t n_pids;
 	struct kind_flight *flight; /* owned: objects_collect_in_flight() */

@@ -45,6 +45,11 @@ int kind_get_fd(const struct kind_dump *d, const struct kind_file *f, int *ret_f
  * does not add up, unless `same_inode`.
  */
 pid_t kind_outside_holder(const struct kind_dump *d, const struct kind_file *f, bool same_inode);
+/*
+ * Might what no process was found to hold be under way in a message? It is known once the dump is
+ * frozen.
+ */
+bool kind_may_be_under_way(const struct kind_dump *d);
 /* The same for a socket, by the identity of its struct sock. */
 pid_t kind_outside_sock(const struct kind_dump *d, uint64_t sock_id);
 /* "process 412 (redis-server)", "another process" for 0. */

@@ -122,6 +122,8 @@ static int fail_outside(const struct kind_dump *d, const struct rec_unix *sk, st
 		      can_be_called(sk->peer_name, sk->peer_name_len);
 	char who[128];
 
+	if (!pid && kind_may_be_under_way(d))
+		return 0;
 	kind_process_words(pid, who, sizeof(who));
 	ckpt_fail(err, EOPNOTSUPP, CKPT_E_UNSUPPORTED,
 		  pending ? "it waits to be accepted by %s, which is not checkpointed with it"
@@ -151,11 +153,15 @@ static int check_pending(const struct kind_dump *d, const struct rec_unix *embry
 			 struct ckpt_err **err)
 {
 	char who[128];
+	pid_t pid;
 
 	if (!(embryo->flags & REC_UNIX_PEER) || embryo->flags & REC_UNIX_PEER_DEAD ||
 	    unix_row(d, embryo->peer_id))
 		return 0;
-	kind_process_words(kind_outside_sock(d, embryo->peer_id), who, sizeof(who));
+	pid = kind_outside_sock(d, embryo->peer_id);
+	if (!pid && kind_may_be_under_way(d))
+		return 0;
+	kind_process_words(pid, who, sizeof(who));
 	ckpt_fail(err, EOPNOTSUPP, CKPT_E_UNSUPPORTED,
 		  "%s, which is not checkpointed with it, has a connection that was not accepted "
 		  "yet",
@@ -176,7 +182,7 @@ static int check_unpeekable(const struct kind_dump *d, const struct rec_unix_msg
 		ckpt_hint(err, "try again when the program has received it");
 		return -EOPNOTSUPP;
 	}
-	for (size_t i = 0; file && i < m->n_files; i++) {
+	for (size_t i = 0; d->frozen && file && i < m->n_files; i++) {
 		if (objects_id(d->os, file[i]))
 			continue;
 		ckpt_fail(err, EOPNOTSUPP, CKPT_E_UNSUPPORTED,
