@@ -108,10 +108,11 @@ static int judge(struct dump *d, const struct tree *t, struct ckpt_err **err)
 	int rc = f ? objects_collect(&d->os, d->snap, t, err) : ckpt_fail_nomem(err);
 
 	d->kd.snap = d->snap;
+	d->kd.frozen = t == &d->tree;
 	pids = tree_pids(t, false, &n);
 	if (rc == 0)
 		rc = pids ? kind_pids_open(&d->kd, pids, n, err) : ckpt_fail_nomem(err);
-	if (rc == 0 && t == &d->tree) /* frozen */
+	if (rc == 0 && d->kd.frozen)
 		rc = objects_collect_in_flight(&d->os, &d->kd, d->snap, err);
 	if (rc == 0)
 		rc = look_resources(d->loader, t, &d->kd, &d->os, f, err);

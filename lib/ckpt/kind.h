@@ -57,6 +57,7 @@ struct kind_dump {
 	uint64_t deleted_limit_bytes;
 	uint64_t deleted_bytes; /* saved so far of unlinked contents */
 	pid_t root;
+	bool frozen; /* and what is under way in messages is known; else check() judges a first time */
 	struct kind_pid *pids; /* owned: kind_pids_open(); sorted by tgid */
 	size_t n_pids;
 	struct kind_flight *flight; /* owned: objects_collect_in_flight() */
@@ -192,6 +193,7 @@ struct objects {
 		uint32_t id;		/* number in the image, from 1 */
 		uint32_t n_refs;	/* descriptors and areas that refer to it */
 		uint32_t next_of_inode; /* id of the next object with this inode open; 0: none */
+		uint32_t next_listening;
 		uint64_t file_id;
 		struct kind_file f;
 		const struct ckpt_kind *kind;
@@ -200,7 +202,9 @@ struct objects {
 	size_t n;
 	struct object_slot *hash;   /* file_id -> row */
 	struct object_slot *inodes; /* inode_id -> its first row */
-	size_t hash_size;	    /* of both */
+	struct object_slot *socks;  /* sock_id -> its row */
+	size_t hash_size;	    /* of all three */
+	uint32_t first_listening;   /* sockets that listen; the others by next_listening */
 };
 
 /*
@@ -228,6 +232,8 @@ uint32_t objects_id(const struct objects *os, uint64_t file_id);
 /* The first object that has this inode open; 0 when there is none. The others follow by
  * next_of_inode. */
 uint32_t objects_by_inode(const struct objects *os, uint64_t inode_id);
+/* The object whose socket this is; 0 when there is none. */
+uint32_t objects_by_sock(const struct objects *os, uint64_t sock_id);
 /* The row of a number from 1 on. */
 const struct object_row *objects_row(const struct objects *os, uint32_t id);
 /* One finding per descriptor and per mapped file that no descriptor has; appended to f. */

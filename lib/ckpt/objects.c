@@ -12,6 +12,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <netinet/tcp.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -53,8 +54,9 @@ static int reserve(struct objects *os, size_t n_max)
 		os->hash_size *= 2;
 	os->hash = calloc(os->hash_size, sizeof(*os->hash));
 	os->inodes = calloc(os->hash_size, sizeof(*os->inodes));
+	os->socks = calloc(os->hash_size, sizeof(*os->socks));
 	os->row = calloc(n_max ? n_max : 1, sizeof(*os->row));
-	return os->hash && os->inodes && os->row ? 0 : -ENOMEM;
+	return os->hash && os->inodes && os->socks && os->row ? 0 : -ENOMEM;
 }
 
 static struct object_row *row_for(struct objects *os, uint64_t file_id)
@@ -120,6 +122,32 @@ static void collect_area(struct objects *os, const struct snap_vma *sv)
 		r->f.mapped_private = true;
 }
 
+/* From the last to the first, so that the chains are in order. */
+static void index_rows(struct objects *os)
+{
+	memset(os->inodes, 0, os->hash_size * sizeof(*os->inodes));
+	memset(os->socks, 0, os->hash_size * sizeof(*os->socks));
+	os->first_listening = 0;
+	for (size_t i = os->n; i-- > 0;) {
+		struct object_row *r = &os->row[i];
+		struct object_slot *s1 = slot_in(os->inodes, os->hash_size, r->f.inode->inode_id);
+		uint64_t sock = r->f.file ? r->f.file->sock_id : 0;
+
+		r->next_of_inode = s1->id;
+		s1->key = r->f.inode->inode_id;
+		s1->id = r->id;
+		r->kind = kind_of(&r->f);
+		if (!sock)
+			continue;
+		*slot_in(os->socks, os->hash_size, sock) =
+			(struct object_slot){ .key = sock, .id = r->id };
+		if (r->f.file->sk_state == TCP_LISTEN) {
+			r->next_listening = os->first_listening;
+			os->first_listening = r->id;
+		}
+	}
+}
+
 int objects_collect(struct objects *os, const struct snapshot *s, const struct tree *t,
 		    struct ckpt_err **err)
 {
@@ -139,16 +167,7 @@ int objects_collect(struct objects *os, const struct snapshot *s, const struct t
 			if (is_object(os, s->vmas[i].rec))
 				collect_area(os, &s->vmas[i]);
 	}
-	/* From the last to the first, so that the chains of an inode's objects are in order. */
-	for (size_t i = os->n; i-- > 0;) {
-		struct object_row *r = &os->row[i];
-		struct object_slot *s1 = slot_in(os->inodes, os->hash_size, r->f.inode->inode_id);
-
-		r->next_of_inode = s1->id;
-		s1->key = r->f.inode->inode_id;
-		s1->id = r->id;
-		r->kind = kind_of(&r->f);
-	}
+	index_rows(os);
 	return 0;
 }
 
@@ -234,8 +253,8 @@ static int add_in_flight(struct objects *os, struct kind_dump *d, struct snapsho
 			return ckpt_fail(err, EAGAIN, CKPT_E_CHANGING,
 					 "a file in a message is not the one seen before");
 		collect_file(os, f);
-		os->row[os->n - 1].kind = kind_of(&os->row[os->n - 1].f);
 	}
+	index_rows(os);
 	return 0;
 }
 
@@ -264,6 +283,7 @@ void objects_done(struct objects *os)
 	free(os->row);
 	free(os->hash);
 	free(os->inodes);
+	free(os->socks);
 	*os = (struct objects){ 0 };
 }
 
@@ -275,6 +295,11 @@ uint32_t objects_id(const struct objects *os, uint64_t file_id)
 uint32_t objects_by_inode(const struct objects *os, uint64_t inode_id)
 {
 	return os->hash_size ? slot_in(os->inodes, os->hash_size, inode_id)->id : 0;
+}
+
+uint32_t objects_by_sock(const struct objects *os, uint64_t sock_id)
+{
+	return os->hash_size && sock_id ? slot_in(os->socks, os->hash_size, sock_id)->id : 0;
 }
 
 const struct object_row *objects_row(const struct objects *os, uint32_t id)

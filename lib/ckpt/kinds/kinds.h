@@ -75,6 +75,11 @@ uint32_t tty_object(const struct snapshot *s, const struct objects *os, uint32_t
 pid_t kind_outside_holder(const struct kind_dump *d, const struct kind_file *f, bool same_inode);
 /* A process outside of the dump that maps the file; 0 when there is none. */
 pid_t kind_outside_mapper(const struct kind_dump *d, const struct kind_file *f);
+/*
+ * Might what no process was found to hold be under way in a message? It is known once the dump is
+ * frozen.
+ */
+bool kind_may_be_under_way(const struct kind_dump *d);
 /* The same for a socket, by the identity of its struct sock. */
 pid_t kind_outside_sock(const struct kind_dump *d, uint64_t sock_id);
 /* A process other than this one that has the file open or maps it, by whatever name; 0: none. For

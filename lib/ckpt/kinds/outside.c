@@ -109,6 +109,22 @@ pid_t kind_outside_holder(const struct kind_dump *d, const struct kind_file *f, 
 	return pid;
 }
 
+bool kind_may_be_under_way(const struct kind_dump *d)
+{
+	for (size_t i = 0; !d->frozen && i < d->os->n; i++) {
+		const struct kind_file *f = &d->os->row[i].f;
+		const struct rec_unix_msg *const *msg;
+		size_t n;
+
+		msg = (const struct rec_unix_msg *const *)snapshot_details(d->snap, REC_UNIX_MSG,
+									   f->tgid, f->fd, &n);
+		for (size_t k = 0; f->file && k < n; k++)
+			if (msg[k]->n_files)
+				return true;
+	}
+	return false;
+}
+
 pid_t kind_outside_sock(const struct kind_dump *d, uint64_t sock_id)
 {
 	return find_holder(d, BY_SOCK, sock_id);

@@ -51,7 +51,7 @@ int pipe_ends_check(const struct kind_dump *d, const struct kind_file *f, const 
 	outside = f->file->pipe_readers > readers || f->file->pipe_writers > writers;
 	/* After a fork both processes hold the same description, which is counted once. */
 	pid = kind_outside_holder(d, f, outside);
-	if (!outside && !pid)
+	if (!pid && (!outside || kind_may_be_under_way(d)))
 		return 0;
 	kind_process_words(pid, who, sizeof(who));
 	ckpt_fail(err, EOPNOTSUPP, CKPT_E_UNSUPPORTED,

@@ -38,9 +38,11 @@ const char *unix_msg_from(const struct rec_unix_msg *m);
 const char *unix_msg_data(const struct rec_unix_msg *m);
 /* The object whose socket this is; NULL: none of the dump's. */
 const struct object_row *unix_row(const struct kind_dump *d, uint64_t sock_id);
-/* The listening socket of the dump that has not accepted this connection; NULL: none. */
-const struct object_row *unix_listener_of(const struct kind_dump *d, uint64_t embryo_id,
-					  const struct rec_unix **ret_embryo);
+/* The listening sockets of the dump, one after the other; NULL: there are no more. */
+const struct object_row *unix_next_listening(const struct kind_dump *d,
+					     const struct object_row *after, struct unix_look *ret);
+/* The one that has not accepted this connection; NULL: none. */
+const struct object_row *unix_listener_of(const struct kind_dump *d, uint64_t embryo_id);
 /* Is the peer a process's outside, which may be connected to anew by its name? */
 bool unix_may_reconnect(const struct kind_dump *d, const struct rec_unix *sk);
 bool unix_match(const struct kind_file *f);
@@ -137,6 +139,7 @@ struct unix_sk {
 	struct unix_pending *pending; /* owned */
 	size_t n_pending;
 	/* While it is being made. */
+	uint32_t shut;	  /* as much of `shutdown` as was done before it was connected */
 	int *fd;	  /* its place in kind_restore.fd; NULL until then */
 	int tmp;	  /* owned: the other end of a pair, which will be closed; or -1 */
 	uint32_t partner; /* datagrams: the object that is the other end of its pair */

@@ -56,31 +56,36 @@ bool unix_match(const struct kind_file *f)
 
 const struct object_row *unix_row(const struct kind_dump *d, uint64_t sock_id)
 {
-	for (size_t i = 0; sock_id && i < d->os->n; i++) {
-		const struct object_row *row = &d->os->row[i];
+	const struct object_row *row = objects_row(d->os, objects_by_sock(d->os, sock_id));
 
-		if (row->f.file && row->f.file->sock_id == sock_id && unix_match(&row->f))
+	return row && unix_match(&row->f) ? row : NULL;
+}
+
+const struct object_row *unix_next_listening(const struct kind_dump *d,
+					     const struct object_row *after, struct unix_look *ret)
+{
+	uint32_t id = after ? after->next_listening : d->os->first_listening;
+	const struct object_row *row;
+
+	for (; (row = objects_row(d->os, id)); id = row->next_listening) {
+		if (!unix_match(&row->f))
+			continue;
+		unix_look(d, &row->f, ret);
+		if (ret->sk)
 			return row;
 	}
 	return NULL;
 }
 
-const struct object_row *unix_listener_of(const struct kind_dump *d, uint64_t embryo_id,
-					  const struct rec_unix **ret_embryo)
+const struct object_row *unix_listener_of(const struct kind_dump *d, uint64_t embryo_id)
 {
-	for (size_t i = 0; i < d->os->n; i++) {
-		const struct object_row *row = &d->os->row[i];
-		struct unix_look look;
+	struct unix_look look;
 
-		if (!unix_match(&row->f) || row->f.file->sk_state != TCP_LISTEN)
-			continue;
-		unix_look(d, &row->f, &look);
-		for (size_t k = 1; look.sk && k < look.n; k++)
-			if (look.all[k]->sock_id == embryo_id) {
-				*ret_embryo = look.all[k];
+	for (const struct object_row *row = unix_next_listening(d, NULL, &look); row;
+	     row = unix_next_listening(d, row, &look))
+		for (size_t k = 1; k < look.n; k++)
+			if (look.all[k]->sock_id == embryo_id)
 				return row;
-			}
-	}
 	return NULL;
 }
 
@@ -117,6 +122,8 @@ static int fail_outside(const struct kind_dump *d, const struct rec_unix *sk, st
 		      can_be_called(sk->peer_name, sk->peer_name_len);
 	char who[128];
 
+	if (!pid && kind_may_be_under_way(d))
+		return 0;
 	kind_process_words(pid, who, sizeof(who));
 	ckpt_fail(err, EOPNOTSUPP, CKPT_E_UNSUPPORTED,
 		  pending ? "it waits to be accepted by %s, which is not checkpointed with it"
@@ -134,12 +141,10 @@ static int fail_outside(const struct kind_dump *d, const struct rec_unix *sk, st
 /* Every socket that is connected to this one is the dump's, or gone, or can be done without. */
 static int check_peer(const struct kind_dump *d, const struct rec_unix *sk, struct ckpt_err **err)
 {
-	const struct rec_unix *embryo;
-
 	if (!(sk->flags & REC_UNIX_PEER) || sk->flags & REC_UNIX_PEER_DEAD ||
 	    unix_row(d, sk->peer_id))
 		return 0;
-	if (sk->flags & REC_UNIX_PEER_EMBRYO && unix_listener_of(d, sk->peer_id, &embryo))
+	if (sk->flags & REC_UNIX_PEER_EMBRYO && unix_listener_of(d, sk->peer_id))
 		return 0;
 	return unix_may_reconnect(d, sk) ? 0 : fail_outside(d, sk, err);
 }
@@ -148,11 +153,15 @@ static int check_pending(const struct kind_dump *d, const struct rec_unix *embry
 			 struct ckpt_err **err)
 {
 	char who[128];
+	pid_t pid;
 
 	if (!(embryo->flags & REC_UNIX_PEER) || embryo->flags & REC_UNIX_PEER_DEAD ||
 	    unix_row(d, embryo->peer_id))
 		return 0;
-	kind_process_words(kind_outside_sock(d, embryo->peer_id), who, sizeof(who));
+	pid = kind_outside_sock(d, embryo->peer_id);
+	if (!pid && kind_may_be_under_way(d))
+		return 0;
+	kind_process_words(pid, who, sizeof(who));
 	ckpt_fail(err, EOPNOTSUPP, CKPT_E_UNSUPPORTED,
 		  "%s, which is not checkpointed with it, has a connection that was not accepted "
 		  "yet",
@@ -173,7 +182,7 @@ static int check_unpeekable(const struct kind_dump *d, const struct rec_unix_msg
 		ckpt_hint(err, "try again when the program has received it");
 		return -EOPNOTSUPP;
 	}
-	for (size_t i = 0; file && i < m->n_files; i++) {
+	for (size_t i = 0; d->frozen && file && i < m->n_files; i++) {
 		if (objects_id(d->os, file[i]))
 			continue;
 		ckpt_fail(err, EOPNOTSUPP, CKPT_E_UNSUPPORTED,

@@ -434,16 +434,12 @@ static int save_all_messages(struct kind_dump *d, const struct kind_file *f,
 /* The owner of a name that accept(2) handed down. */
 static const struct object_row *owner_of_name(const struct kind_dump *d, const struct rec_unix *sk)
 {
-	for (size_t i = 0; i < d->os->n; i++) {
-		const struct object_row *row = &d->os->row[i];
-		struct unix_look look;
+	struct unix_look look;
 
-		if (!unix_match(&row->f) || row->f.file->sk_state != TCP_LISTEN)
-			continue;
-		unix_look(d, &row->f, &look);
-		if (look.sk && look.sk->addr_id == sk->addr_id)
+	for (const struct object_row *row = unix_next_listening(d, NULL, &look); row;
+	     row = unix_next_listening(d, row, &look))
+		if (look.sk->addr_id == sk->addr_id)
 			return row;
-	}
 	return NULL;
 }
 
@@ -490,7 +486,6 @@ static int save_name(const struct kind_dump *d, const struct unix_look *look, js
 static int save_peer(const struct kind_dump *d, const struct rec_unix *sk, json_t *o)
 {
 	const struct object_row *peer = unix_row(d, sk->peer_id);
-	const struct rec_unix *embryo;
 	const char *how;
 	int rc;
 
@@ -499,7 +494,7 @@ static int save_peer(const struct kind_dump *d, const struct rec_unix *sk, json_
 	if (peer && !(sk->flags & REC_UNIX_PEER_DEAD))
 		return js_set_int(o, "peer", peer->id);
 	if (sk->flags & REC_UNIX_PEER_EMBRYO) {
-		peer = unix_listener_of(d, sk->peer_id, &embryo);
+		peer = unix_listener_of(d, sk->peer_id);
 		if (peer)
 			return js_set_int(o, "pending_at", peer->id);
 	}
