@@ -215,6 +215,15 @@ static __always_inline __u32 dev_minor(__u32 dev)
 
 /* --- files -------------------------------------------------------------------------------- */
 
+/* Has it lost its name? Directories that are the root of a file system never had one. */
+static __always_inline bool dentry_unhashed(struct dentry *dentry)
+{
+	if (BPF_CORE_READ(dentry, d_hash.pprev))
+		return false;
+	return BPF_CORE_READ(dentry, d_parent) != dentry ||
+	       (BPF_CORE_READ(dentry, d_inode, i_mode) & S_IFMT) != S_IFDIR;
+}
+
 static __always_inline void fill_inode(struct rec_inode *out, struct inode *inode,
 				       struct dentry *dentry)
 {
@@ -236,7 +245,7 @@ static __always_inline void fill_inode(struct rec_inode *out, struct inode *inod
 	out->uid = inode->i_uid.val;
 	out->gid = inode->i_gid.val;
 	out->sb_magic = BPF_CORE_READ(sb, s_magic);
-	out->unhashed = !BPF_CORE_READ(dentry, d_hash.pprev);
+	out->unhashed = dentry_unhashed(dentry);
 	bpf_probe_read_kernel_str(out->fstype, sizeof(out->fstype),
 				  BPF_CORE_READ(sb, s_type, name));
 	bpf_probe_read_kernel_str(out->dname, sizeof(out->dname),
@@ -255,9 +264,9 @@ static __always_inline __u32 fill_path(struct scratch *s, struct path *path, __u
 	long len = 0;
 
 	for (int i = 0; i < 2; i++) {
-		*unhashed = !BPF_CORE_READ(dentry, d_hash.pprev);
+		*unhashed = dentry_unhashed(dentry);
 		len = bpf_d_path(path, s->name, REC_PATH_MAX);
-		if (*unhashed == !BPF_CORE_READ(dentry, d_hash.pprev))
+		if (*unhashed == dentry_unhashed(dentry))
 			break;
 	}
 	if (len < 0)

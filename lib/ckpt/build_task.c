@@ -100,53 +100,73 @@ static int place_late(struct build *b, int ours, uint32_t fd, bool cloexec, stru
 	return 0;
 }
 
-/* Paths are as we see them; the process has our root directory until it changes it here. */
-static int queue_path(struct build *b, const json_t *o, uint64_t *ret, struct ckpt_err **err)
+/*
+ * Go to a working or root directory. Paths are as we see them; the process has our root directory
+ * until it changes it here. One without a name is an object.
+ */
+static int queue_place(struct build *b, const char *what, const json_t *o, struct ckpt_err **err)
 {
 	_cleanup_free_ char *path = NULL;
-	int rc = js_bytes(o, "path", &path, err);
+	struct arena *a = &b->r->arena;
+	int fd = -1, rc;
 
+	if (json_object_get(o, "object")) {
+		rc = place_object(&b->r->kr, o, &fd, err);
+		if (rc == 0)
+			rc = build_take_fd(b, fd, &fd, err);
+		if (rc < 0)
+			return rc;
+		arena_op(a, what, SYS_fchdir, (uint64_t)fd, 0, 0, 0, 0, 0);
+		arena_op(a, "close a descriptor", SYS_close, (uint64_t)fd, 0, 0, 0, 0, 0);
+		return 0;
+	}
+	rc = js_bytes(o, "path", &path, err);
 	if (rc == 0)
 		rc = build_room(b, b->pid, 4, strlen(path) + 16, err);
 	if (rc == 0)
-		*ret = arena_data(&b->r->arena, path, strlen(path) + 1);
+		arena_op(a, what, SYS_chdir, arena_data(a, path, strlen(path) + 1), 0, 0, 0, 0, 0);
 	return rc;
+}
+
+/* Is it the root directory that the process has anyway? */
+static bool is_our_root(const json_t *root)
+{
+	_cleanup_free_ char *path = NULL;
+
+	return !json_object_get(root, "object") && js_bytes(root, "path", &path, NULL) == 0 &&
+	       !strcmp(path, "/");
 }
 
 /* Where it is in the world of files. Before its descriptors: one is needed for a moment. */
 int build_fs(struct build *b, struct ckpt_err **err)
 {
-	const json_t *root = json_object_get(b->task, "root"),
-		     *cwd = json_object_get(b->task, "cwd");
+	const json_t *root = json_object_get(b->task, "root");
 	struct arena *a = &b->r->arena;
-	_cleanup_free_ char *root_path = NULL;
 	const struct remote_op *op;
 	uint32_t umask_bits = 0;
-	uint64_t at = 0, fd;
-	int rc = js_bytes(root, "path", &root_path, err);
+	uint64_t fd;
+	int rc = js_u32(b->task, "umask", &umask_bits, err);
 
 	if (rc == 0)
-		rc = js_u32(b->task, "umask", &umask_bits, err);
+		rc = queue_place(b, "go to the working directory",
+				 json_object_get(b->task, "cwd"), err);
 	if (rc == 0)
-		rc = queue_path(b, cwd, &at, err);
+		rc = build_room(b, b->pid, 2, 16, err);
 	if (rc < 0)
 		return rc;
 	arena_op(a, "set the umask", SYS_umask, umask_bits, 0, 0, 0, 0, 0);
-	if (!strcmp(root_path, "/")) {
-		arena_op(a, "go to the working directory", SYS_chdir, at, 0, 0, 0, 0, 0);
+	if (is_our_root(root))
 		return 0;
-	}
-	op = arena_op(a, "open the working directory", SYS_open, at,
+	op = arena_op(a, "open the working directory", SYS_open, arena_data(a, ".", 2),
 		      O_PATH | O_DIRECTORY | O_CLOEXEC, 0, 0, 0, 0);
 	rc = arena_run(a, b->pid, err);
 	fd = (uint64_t)op->ret;
 	if (rc == 0)
-		rc = queue_path(b, root, &at, err);
+		rc = queue_place(b, "go to the root directory", root, err);
 	if (rc == 0)
-		rc = build_room(b, b->pid, 4, 16, err);
+		rc = build_room(b, b->pid, 3, 16, err);
 	if (rc < 0)
 		return rc;
-	arena_op(a, "go to the root directory", SYS_chdir, at, 0, 0, 0, 0, 0);
 	arena_op(a, "change the root directory", SYS_chroot, arena_data(a, ".", 2), 0, 0, 0, 0, 0);
 	arena_op(a, "go to the working directory", SYS_fchdir, fd, 0, 0, 0, 0, 0);
 	arena_op(a, "close a descriptor", SYS_close, fd, 0, 0, 0, 0, 0);

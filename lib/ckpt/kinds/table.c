@@ -4,6 +4,6 @@
 
 const struct ckpt_kind *const ckpt_kinds[] = {
 	&kind_shmem,	 &kind_hugeshm,	    &kind_memfd,   &kind_regular,
-	&kind_directory, &kind_tty,	    &kind_chardev, &kind_pipe,
+	&kind_directory, &kind_opath, &kind_tty,	    &kind_chardev, &kind_pipe,
 	&kind_fifo,	 &kind_unsupported, NULL,
 };
