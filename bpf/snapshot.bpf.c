@@ -100,6 +100,9 @@ struct scratch {
 		struct rec_holder holder;
 		struct rec_member member;
 		struct rec_detail detail;
+		struct rec_notify_group notify_group;
+		struct rec_notify_mark notify_mark;
+		struct rec_notify_event notify_event;
 	};
 
 	char name[REC_PATH_MAX + 8]; /* and room for padding */
@@ -295,6 +298,8 @@ static __always_inline void write_path(struct seq_file *seq, struct scratch *s, 
 	if (bytes > 0 && bytes <= REC_PATH_MAX)
 		bpf_seq_write(seq, s->name, bytes);
 }
+
+#include "notify.bpf.h"
 
 /* --- threads ------------------------------------------------------------------------------ */
 
@@ -985,6 +990,8 @@ int snapshot_more(struct bpf_iter__task *ctx)
 		write_timers(seq, s, task, &r, request.first);
 	else if (request.type == REC_GROUPS)
 		write_groups(seq, s, task, &r, request.first);
+	else if (request.type == REC_NOTIFY_MARK || request.type == REC_NOTIFY_EVENT)
+		write_notify_more(seq, s, task, &r, &request);
 	scratch_put(s);
 	return 0;
 }
@@ -1146,6 +1153,13 @@ static long lock_step(__u32 i, void *data)
 	}
 	at->left--;
 	out->head.flags = at->left ? 0 : REC_F_TRUNCATED;
+	if (out->lock_class == REC_LOCK_LEASE) {
+		out->start = (__u64)BPF_CORE_READ((struct file_lease *)fl, fl_fasync, fa_fd);
+		if (lock.flags & FL_UNLOCK_PENDING)
+			out->head.flags |= REC_F_UNLOCKING;
+		else if (lock.flags & FL_DOWNGRADE_PENDING)
+			out->head.flags |= REC_F_DOWNGRADING;
+	}
 	bpf_seq_write(w->seq, out, sizeof(*out));
 	return !at->left;
 }
@@ -1291,9 +1305,7 @@ static __always_inline void write_file_details(struct seq_file *seq, struct scra
 {
 	struct rec_detail detail = { .tgid = s->file.tgid, .fd = s->file.fd };
 
-	(void)seq;
-	(void)file;
-	(void)detail;
+	write_notify(seq, s, file, &detail);
 }
 
 SEC("iter/task_file")

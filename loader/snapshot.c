@@ -128,13 +128,23 @@ static const struct rec_head *record_at(const struct buffer *b, size_t at)
 }
 
 static const size_t rec_size[REC_TYPE_NR] = {
-	[REC_TASK] = sizeof(struct rec_task),	    [REC_PROCESS] = sizeof(struct rec_process),
-	[REC_SIGHAND] = sizeof(struct rec_sighand), [REC_MM] = sizeof(struct rec_mm),
-	[REC_TIMER] = sizeof(struct rec_timer),	    [REC_VMA] = sizeof(struct rec_vma),
-	[REC_FILE] = sizeof(struct rec_file),	    [REC_GROUPS] = sizeof(struct rec_groups),
-	[REC_PATH] = sizeof(struct rec_path),	    [REC_LOCK] = sizeof(struct rec_lock),
-	[REC_HOLDER] = sizeof(struct rec_holder),   [REC_MEMBER] = sizeof(struct rec_member),
+	[REC_TASK] = sizeof(struct rec_task),
+	[REC_PROCESS] = sizeof(struct rec_process),
+	[REC_SIGHAND] = sizeof(struct rec_sighand),
+	[REC_MM] = sizeof(struct rec_mm),
+	[REC_TIMER] = sizeof(struct rec_timer),
+	[REC_VMA] = sizeof(struct rec_vma),
+	[REC_FILE] = sizeof(struct rec_file),
+	[REC_GROUPS] = sizeof(struct rec_groups),
+	[REC_PATH] = sizeof(struct rec_path),
+	[REC_LOCK] = sizeof(struct rec_lock),
+	[REC_HOLDER] = sizeof(struct rec_holder),
+	[REC_MEMBER] = sizeof(struct rec_member),
 	/* Details: 0 here is the least, struct rec_detail. */
+	[REC_INOTIFY] = sizeof(struct rec_notify_group),
+	[REC_FANOTIFY] = sizeof(struct rec_notify_group),
+	[REC_NOTIFY_MARK] = sizeof(struct rec_notify_mark),
+	[REC_NOTIFY_EVENT] = sizeof(struct rec_notify_event),
 };
 
 /* The fixed part of a record of this type. */
@@ -154,6 +164,13 @@ static uint32_t record_tail_bytes(const struct rec_head *head)
 		return ((const struct rec_path *)(const void *)head)->inode.path_len;
 	if (head->type == REC_GROUPS)
 		return ((const struct rec_groups *)(const void *)head)->n * 4;
+	if (head->type == REC_NOTIFY_MARK)
+		return ((const struct rec_notify_mark *)(const void *)head)->names_len;
+	if (head->type == REC_NOTIFY_EVENT) {
+		uint32_t len = ((const struct rec_notify_event *)(const void *)head)->name_len;
+
+		return len ? len + 1 : 0;
+	}
 	return 0;
 }
 
@@ -182,15 +199,15 @@ static uint32_t record_entries(const struct rec_head *head)
 }
 
 /*
- * Read the rest of one list whose entries up to `first` are there. `tid` is the thread that has it.
- * The pieces are appended to the stream, after all that was there.
+ * Read the rest of one list, of which the request says where it goes on. `tid` is the thread that
+ * has it. The pieces are appended to the stream, after all that was there.
  */
-static int read_rest(const struct loader *l, pid_t tid, uint32_t type, uint32_t first,
+static int read_rest(const struct loader *l, pid_t tid, struct rec_request request,
 		     struct buffer *b)
 {
-	struct rec_request request = { .magic = REC_REQUEST_MAGIC, .type = type, .first = first };
 	bool more = true;
 
+	request.magic = REC_REQUEST_MAGIC;
 	while (more) {
 		size_t at = b->len;
 		int rc = run_iter(l->prog_fd[LOADER_PROG_MORE], tid, OVER_THREAD, &request, b);
@@ -215,28 +232,29 @@ static int read_rest(const struct loader *l, pid_t tid, uint32_t type, uint32_t 
 static int read_more(const struct loader *l, size_t at, struct buffer *b)
 {
 	size_t end = b->len;
-	uint32_t n_timers = 0;
+	/* Of the same type, one after the other: they are of one process or descriptor. */
+	uint32_t n = 0, last_type = REC_NONE;
 
 	while (at < end) {
 		const struct rec_head *head = record_at(b, at);
-		int rc = 0;
+		const struct rec_detail *detail = (const void *)head;
+		struct rec_request request = { 0 };
+		pid_t tid;
 
 		if (!head)
 			return -EPROTO;
 		at += head->len;
-		if (head->type == REC_TIMER) {
-			const struct rec_timer *timer = (const void *)head;
+		n = head->type == last_type ? n + record_entries(head) : record_entries(head);
+		last_type = head->type;
+		if (!(head->flags & REC_F_MORE))
+			continue;
+		tid = detail->tgid; /* of REC_GROUPS: the thread */
+		request.type = head->type;
+		request.first = n;
+		if (head->type >= REC_DETAIL_FIRST)
+			request.fd = (uint32_t)detail->fd;
+		int rc = read_rest(l, tid, request, b);
 
-			n_timers++;
-			if (head->flags & REC_F_MORE)
-				rc = read_rest(l, timer->tgid, REC_TIMER, n_timers, b);
-		} else if (head->type == REC_GROUPS && (head->flags & REC_F_MORE)) {
-			const struct rec_groups *groups = (const void *)head;
-
-			rc = read_rest(l, groups->tid, REC_GROUPS, groups->n, b);
-		} else if (head->type == REC_TASK) {
-			n_timers = 0;
-		}
 		if (rc < 0)
 			return rc;
 	}
@@ -552,7 +570,9 @@ static int make_tables(struct snapshot_full *s)
 	for (size_t at = 0; at < s->buf.len;) {
 		struct rec_head *head = (void *)(s->buf.data + at);
 
-		if (head->type == REC_TIMER) /* all of the list is here by now */
+		/* All of the list is here by now. */
+		if (head->type == REC_TIMER || head->type == REC_NOTIFY_MARK ||
+		    head->type == REC_NOTIFY_EVENT)
 			head->flags &= (__u16)~REC_F_MORE;
 		s->rows[head->type][s->n_rows[head->type]++] = head;
 		at += head->len;
@@ -568,6 +588,14 @@ static int make_tables(struct snapshot_full *s)
 
 /* --- the interface --- */
 
+static int read_files(const struct loader *l, pid_t tgid, struct buffer *b)
+{
+	size_t at = b->len;
+	int rc = run_iter(l->prog_fd[LOADER_PROG_FILE], tgid, OVER_GROUP, NULL, b);
+
+	return rc < 0 ? rc : read_more(l, at, b);
+}
+
 static int read_group(const struct loader *l, pid_t tgid, unsigned int what, struct buffer *b)
 {
 	size_t at = b->len;
@@ -581,7 +609,7 @@ static int read_group(const struct loader *l, pid_t tgid, unsigned int what, str
 	if (rc == 0 && (what & SNAPSHOT_VMAS))
 		rc = run_iter(l->prog_fd[LOADER_PROG_VMA], tgid, OVER_GROUP, NULL, b);
 	if (rc == 0 && (what & SNAPSHOT_FILES))
-		rc = run_iter(l->prog_fd[LOADER_PROG_FILE], tgid, OVER_GROUP, NULL, b);
+		rc = read_files(l, tgid, b);
 	return rc;
 }
 

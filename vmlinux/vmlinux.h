@@ -52,6 +52,8 @@ struct cpumask;
 struct cred;
 struct css_set;
 struct dentry;
+struct dnotify_struct;
+struct fasync_struct;
 struct fdtable;
 struct file;
 struct file_lock_context;
@@ -59,6 +61,9 @@ struct file_system_type;
 struct files_struct;
 struct fown_struct;
 struct fs_struct;
+struct fsnotify_group;
+struct fsnotify_mark_connector;
+struct fsnotify_ops;
 struct group_info;
 struct hlist_bl_node;
 struct hlist_node;
@@ -330,21 +335,12 @@ struct fown_struct {
 	int signum;
 };
 
-struct inode {
-	short unsigned int i_mode;
-	struct { unsigned int val; } i_uid;
-	struct { unsigned int val; } i_gid;
-	struct super_block *i_sb;
-	long unsigned int i_ino;
-	unsigned int i_nlink;
-	unsigned int i_rdev;
-	long long int i_size;
-	long long int i_mtime_sec;
-	long long int i_ctime_sec;
-	unsigned int i_mtime_nsec;
-	unsigned int i_ctime_nsec;
-	struct file_lock_context *i_flctx;
-	struct pipe_inode_info *i_pipe;
+struct file_lease {
+	struct fasync_struct *fl_fasync;
+};
+
+struct fasync_struct {
+	int fa_fd;
 };
 
 struct qstr {
@@ -355,6 +351,7 @@ struct super_block {
 	unsigned int s_dev;
 	struct file_system_type *s_type;
 	long unsigned int s_magic;
+	struct dentry *s_root;
 };
 
 struct file_system_type {
@@ -366,6 +363,8 @@ struct files_struct {
 };
 
 struct fdtable {
+	unsigned int max_fds;
+	struct file **fd;
 	long unsigned int *close_on_exec;
 };
 
@@ -394,6 +393,38 @@ struct sock_common {
 	short unsigned int skc_num;
 	short unsigned int skc_family;
 	unsigned char skc_state;
+};
+
+struct fsnotify_ops {
+	void *handle_inode_event;
+};
+
+struct inotify_inode_mark {
+	int wd;
+};
+
+struct inotify_event_info {
+	unsigned int mask;
+	int wd;
+	unsigned int sync_cookie;
+	int name_len;
+	char name[0];
+};
+
+struct dnotify_mark {
+	struct dnotify_struct *dn;
+};
+
+struct dnotify_struct {
+	struct dnotify_struct *dn_next;
+	unsigned int dn_mask;
+	int dn_fd;
+	struct file *dn_filp;
+	void *dn_owner;
+};
+
+struct vfsmount {
+	struct super_block *mnt_sb;
 };
 
 struct sigpending {
@@ -516,6 +547,25 @@ struct file {
 	struct { struct { long long int counter; } refcnt; } f_ref;
 };
 
+struct inode {
+	short unsigned int i_mode;
+	struct { unsigned int val; } i_uid;
+	struct { unsigned int val; } i_gid;
+	struct super_block *i_sb;
+	long unsigned int i_ino;
+	unsigned int i_nlink;
+	unsigned int i_rdev;
+	long long int i_size;
+	long long int i_mtime_sec;
+	long long int i_ctime_sec;
+	unsigned int i_mtime_nsec;
+	unsigned int i_ctime_nsec;
+	struct hlist_head i_dentry;
+	struct file_lock_context *i_flctx;
+	struct pipe_inode_info *i_pipe;
+	struct fsnotify_mark_connector *i_fsnotify_marks;
+};
+
 struct file_lock_context {
 	struct list_head flc_flock;
 	struct list_head flc_posix;
@@ -535,12 +585,49 @@ struct dentry {
 	struct dentry *d_parent;
 	struct qstr d_name;
 	struct inode *d_inode;
+	union { struct hlist_node d_alias; } d_u;
 };
 
 struct sock {
 	struct sock_common __sk_common;
 	short unsigned int sk_protocol;
 	short unsigned int sk_type;
+};
+
+struct fsnotify_group {
+	struct fsnotify_ops *ops;
+	struct list_head notification_list;
+	unsigned int q_len;
+	unsigned int max_events;
+	struct list_head marks_list;
+	struct { struct { unsigned int idr_next; } idr; } inotify_data;
+	struct { struct list_head access_list; int flags; int f_flags; } fanotify_data;
+};
+
+struct fsnotify_mark {
+	unsigned int mask;
+	struct fsnotify_group *group;
+	struct list_head g_list;
+	struct hlist_node obj_list;
+	struct fsnotify_mark_connector *connector;
+	unsigned int ignore_mask;
+	unsigned int flags;
+};
+
+struct fsnotify_mark_connector {
+	unsigned char type;
+	void *obj;
+	struct hlist_head list;
+};
+
+struct fsnotify_event {
+	struct list_head list;
+};
+
+struct mount {
+	struct vfsmount mnt;
+	struct fsnotify_mark_connector *mnt_fsnotify_marks;
+	int mnt_id;
 };
 
 struct task_struct {

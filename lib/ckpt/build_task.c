@@ -15,7 +15,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/file.h>
 #include <sys/mman.h>
 #include <sys/ptrace.h>
 #include <sys/resource.h>
@@ -148,8 +147,8 @@ int build_fs(struct build *b, struct ckpt_err **err)
 	int rc = js_u32(b->task, "umask", &umask_bits, err);
 
 	if (rc == 0)
-		rc = queue_place(b, "go to the working directory",
-				 json_object_get(b->task, "cwd"), err);
+		rc = queue_place(b, "go to the working directory", json_object_get(b->task, "cwd"),
+				 err);
 	if (rc == 0)
 		rc = build_room(b, b->pid, 2, 16, err);
 	if (rc < 0)
@@ -244,46 +243,6 @@ static int queue_sigactions(struct build *b, struct ckpt_err **err)
 				 arena_data(&b->r->arena, &sa[sig], sizeof(sa[sig])), 0,
 				 KERNEL_SIGSET, 0, 0);
 	b->sigtrap = sa[SIGTRAP];
-	return 0;
-}
-
-static int queue_locks(struct build *b, struct ckpt_err **err)
-{
-	const json_t *rows = json_object_get(b->task, "locks");
-
-	for (size_t i = 0; i < json_array_size(rows); i++) {
-		const json_t *row = json_array_get(rows, i);
-		const char *class = "", *type = "";
-		uint64_t start = 0, end = 0;
-		uint32_t fd = 0;
-		struct flock fl = { .l_whence = SEEK_SET };
-		int rc = js_u32(row, "fd", &fd, err);
-
-		if (rc == 0)
-			rc = js_str(row, "class", &class, err);
-		if (rc == 0)
-			rc = js_str(row, "type", &type, err);
-		if (rc == 0)
-			rc = js_u64(row, "start", &start, err);
-		if (rc == 0)
-			rc = js_u64(row, "end", &end, err);
-		if (rc == 0)
-			rc = build_room(b, b->pid, 1, sizeof(fl) + 16, err);
-		if (rc < 0)
-			return rc;
-		bool write_lock = !strcmp(type, "write");
-
-		fl.l_type = write_lock ? F_WRLCK : F_RDLCK;
-		fl.l_start = (off_t)start;
-		fl.l_len = end >= INT64_MAX ? 0 : (off_t)(end - start + 1);
-		if (!strcmp(class, "flock"))
-			arena_op(&b->r->arena, "take a file lock (flock)", SYS_flock, fd,
-				 (write_lock ? LOCK_EX : LOCK_SH) | LOCK_NB, 0, 0, 0, 0);
-		else
-			arena_op(&b->r->arena, "take a file lock (fcntl)", SYS_fcntl, fd,
-				 !strcmp(class, "ofd") ? F_OFD_SETLK : F_SETLK,
-				 arena_data(&b->r->arena, &fl, sizeof(fl)), 0, 0, 0);
-	}
 	return 0;
 }
 
@@ -397,12 +356,14 @@ int build_process(struct build *b, struct ckpt_err **err)
 	if (rc == 0 && b->sighand_owner == b)
 		rc = queue_sigactions(b, err);
 	if (rc == 0 && b->files_owner == b)
-		rc = queue_locks(b, err);
+		rc = build_queue_locks(b, err);
 	if (rc == 0 && mm)
 		rc = queue_mm_modes(b, err);
 	if (rc == 0 && mm)
 		rc = build_seal_memory(b, err);
-	return rc < 0 ? rc : arena_run(&b->r->arena, b->pid, err);
+	if (rc == 0)
+		rc = arena_run(&b->r->arena, b->pid, err);
+	return rc == 0 && b->files_owner == b ? build_break_leases(b, err) : rc;
 }
 
 /* ---- the end ---- */
