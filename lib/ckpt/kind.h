@@ -86,6 +86,7 @@ struct ckpt_kind {
 	const char *name; /* stable: stands in images */
 	bool has_pos;	  /* the description's position is part of its state */
 	bool needs_tasks; /* opened when all tasks exist: it refers to one of them */
+	bool last;	  /* connected after all others: it would notice what they do */
 	/* Does this open file belong to the kind? The first row of the table that says yes has it.
 	 */
 	bool (*match)(const struct kind_file *f);

@@ -641,15 +641,18 @@ bool objects_is_late(const struct kind_restore *r, uint32_t id)
 	       k->needs_tasks;
 }
 
-int objects_connect(struct kind_restore *r, struct ckpt_err **err)
+/* connect() of the rows whose kind comes last, or of the others. */
+static int connect_rows(struct kind_restore *r, bool last, struct ckpt_err **err)
 {
-	int rc = open_rows(r, true, err);
+	int rc = 0;
 
 	for (size_t i = 0; rc == 0 && i + 1 < r->n_fd; i++) {
 		const json_t *o = json_array_get(r->objects, i);
 		const struct ckpt_kind *k;
 
 		rc = row_kind(o, i, &k, err);
+		if (rc == 0 && k->last != last)
+			continue;
 		if (rc == 0 && k->connect)
 			rc = k->connect(r, o, r->fd[i + 1], err);
 		if (rc == 0 && r->fd[i + 1] < 0)
@@ -659,6 +662,15 @@ int objects_connect(struct kind_restore *r, struct ckpt_err **err)
 			rc = set_common(k, o, r->fd[i + 1], err);
 	}
 	return rc;
+}
+
+int objects_connect(struct kind_restore *r, struct ckpt_err **err)
+{
+	int rc = open_rows(r, true, err);
+
+	if (rc == 0)
+		rc = connect_rows(r, false, err);
+	return rc < 0 ? rc : connect_rows(r, true, err);
 }
 
 void objects_close(struct kind_restore *r)

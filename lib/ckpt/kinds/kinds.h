@@ -8,7 +8,7 @@
 #include <sys/stat.h>
 
 extern const struct ckpt_kind kind_shmem, kind_memfd, kind_hugeshm, kind_regular, kind_directory,
-	kind_tty, kind_chardev, kind_pipe, kind_fifo, kind_opath, kind_unsupported;
+	kind_tty, kind_chardev, kind_pipe, kind_fifo, kind_opath, kind_inotify, kind_unsupported;
 
 /* Superblock magics (linux/magic.h). */
 #define MAGIC_PROC   0x9fa0u
@@ -35,6 +35,9 @@ const char *kind_link(const struct kind_file *f, char buf[KIND_LINK_LEN]);
  */
 int kind_save_data(struct kind_dump *d, const struct kind_file *f, const char *prefix, int from,
 		   json_t *o, struct ckpt_err **err);
+/* The same through a map: `from` may be the program's own description. */
+int kind_save_mapped(struct kind_dump *d, const struct kind_file *f, const char *prefix, int from,
+		     json_t *o, struct ckpt_err **err);
 /* A descriptor of memory that only a map makes: /proc lends it, and it outlives the map. */
 int kind_lend_map(const void *mem, uint64_t size, int *ret_fd, struct ckpt_err **err);
 /* A descriptor of our own for the program's open file. */
@@ -118,6 +121,12 @@ int othername_need(const struct kind_restore *r, const json_t *o, struct ckpt_er
 int othername_open(const struct kind_restore *r, const json_t *o, int flags, int *ret_fd,
 		   struct ckpt_err **err);
 int othername_same(const json_t *saved, const json_t *now, struct ckpt_err **err);
+/*
+ * name_to_handle_at(2) as "TYPE:HEX"; "" when the file system has no handles. flags: 0 or
+ * AT_SYMLINK_FOLLOW.
+ */
+#define HANDLE_TEXT (2 * 128 + 32)
+void handle_of(const char *path, int flags, char *buf, size_t len);
 /* open_by_handle_at(2) of "TYPE:HEX": the descriptor or a negative errno. */
 int handle_open(int mount_fd, const char *text, int flags);
 
@@ -128,6 +137,8 @@ const char *device_stateless(unsigned int major, unsigned int minor);
 
 /* stat(2) of a path, which for a symbolic link (by `mode`) is that of the link itself. */
 int path_stat(const char *path, uint32_t mode, struct stat *ret);
+/* Is the path there, and the very file of "info", whatever became of its contents? */
+int path_need_inode(const json_t *o, const char *path, bool allow_changed, struct ckpt_err **err);
 /* Is this what "info" says? what: for messages. */
 int path_need_stat(const json_t *o, const char *what, const struct stat *st, bool allow_changed,
 		   struct ckpt_err **err);

@@ -31,15 +31,14 @@ struct handle {
 
 /* ---- handles ---- */
 
-/* "TYPE:HEX" of what the process's link leads to; "" when the file system has no handles. */
-static void handle_of(const char *link, char *buf, size_t len)
+void handle_of(const char *path, int flags, char *buf, size_t len)
 {
 	struct handle h = { .n = MAX_HANDLE_SZ };
 	int mount_id, n;
 
 	buf[0] = 0;
-	if (name_to_handle_at(AT_FDCWD, link, (struct file_handle *)(void *)&h, &mount_id,
-			      AT_SYMLINK_FOLLOW) < 0)
+	if (name_to_handle_at(AT_FDCWD, path, (struct file_handle *)(void *)&h, &mount_id, flags) <
+	    0)
 		return;
 	n = snprintf(buf, len, "%d:", h.type);
 	for (unsigned int i = 0; i < h.n && (size_t)n + 3 <= len; i++)
@@ -94,9 +93,9 @@ static char *find_name(const char *path, const struct stat *st)
 int othername_check(const struct kind_file *f, const struct stat *st, struct ckpt_err **err)
 {
 	_cleanup_free_ char *name = NULL;
-	char link[KIND_LINK_LEN], handle[2 * MAX_HANDLE_SZ + 32];
+	char link[KIND_LINK_LEN], handle[HANDLE_TEXT];
 
-	handle_of(kind_link(f, link), handle, sizeof(handle));
+	handle_of(kind_link(f, link), AT_SYMLINK_FOLLOW, handle, sizeof(handle));
 	name = handle[0] ? NULL : find_name(f->path, st);
 	return handle[0] || name ? 0 : path_check_state(f, PATH_OTHER_NAME, err);
 }
@@ -105,12 +104,12 @@ int othername_save(const struct kind_file *f, const struct stat *st, json_t *o,
 		   struct ckpt_err **err)
 {
 	_cleanup_free_ char *name = find_name(f->path, st);
-	char link[KIND_LINK_LEN], handle[2 * MAX_HANDLE_SZ + 32];
+	char link[KIND_LINK_LEN], handle[HANDLE_TEXT];
 	int rc = path_save_stat(f->inode, f->path, st, o, err);
 
 	if (rc < 0)
 		return rc;
-	handle_of(kind_link(f, link), handle, sizeof(handle));
+	handle_of(kind_link(f, link), AT_SYMLINK_FOLLOW, handle, sizeof(handle));
 	rc = js_set_bool(o, "other_name", true);
 	if (handle[0])
 		rc |= json_object_set_new(o, "handle", json_string(handle));

@@ -95,8 +95,9 @@ int kind_open_flags(const json_t *o, int *ret_flags, struct ckpt_err **err)
 	return rc;
 }
 
-int kind_save_data(struct kind_dump *d, const struct kind_file *f, const char *prefix, int from,
-		   json_t *o, struct ckpt_err **err)
+static int save_data(struct kind_dump *d, const struct kind_file *f, const char *prefix, int from,
+		     int (*copy)(int, int, uint64_t, struct ckpt_err **), json_t *o,
+		     struct ckpt_err **err)
 {
 	_cleanup_close_ int to = -1;
 	char name[40];
@@ -108,8 +109,20 @@ int kind_save_data(struct kind_dump *d, const struct kind_file *f, const char *p
 		return ckpt_fail_nomem(err);
 	rc = image_data_open(d->w, name, &to, err);
 	if (rc == 0)
-		rc = copy_sparse(from, to, f->inode->size, err);
+		rc = copy(from, to, f->inode->size, err);
 	return rc < 0 ? rc : image_data_done(d->w, name, to, err);
+}
+
+int kind_save_data(struct kind_dump *d, const struct kind_file *f, const char *prefix, int from,
+		   json_t *o, struct ckpt_err **err)
+{
+	return save_data(d, f, prefix, from, copy_sparse, o, err);
+}
+
+int kind_save_mapped(struct kind_dump *d, const struct kind_file *f, const char *prefix, int from,
+		     json_t *o, struct ckpt_err **err)
+{
+	return save_data(d, f, prefix, from, copy_mapped, o, err);
 }
 
 int kind_lend_map(const void *mem, uint64_t size, int *ret_fd, struct ckpt_err **err)
@@ -397,6 +410,24 @@ int path_need_stat(const json_t *o, const char *what, const struct stat *st, boo
 		return ckpt_fail(err, ESTALE, CKPT_E_FILE_GONE, "%s is no longer %s",
 				 safe_text(safe, sizeof(safe), what), type_name(w.mode));
 	return allow_changed ? 0 : compare(&w, st, what, err);
+}
+
+int path_need_inode(const json_t *o, const char *path, bool allow_changed, struct ckpt_err **err)
+{
+	struct was w = { 0 };
+	char safe[300];
+	struct stat st;
+	int rc = was_parse(o, &w, err);
+
+	if (rc < 0)
+		return rc;
+	if (path_stat(path, w.mode, &st) < 0)
+		return ckpt_fail_errno(err, errno, CKPT_E_FILE_GONE, "look at %s",
+				       safe_text(safe, sizeof(safe), path));
+	rc = path_need_stat(o, path, &st, true, err);
+	if (rc == 0 && !allow_changed && st.st_ino != w.ino && has_stable_inodes(w.fstype))
+		rc = fail_changed(path, "it was replaced by another of this name", err);
+	return rc;
 }
 
 int path_need(const json_t *o, bool allow_changed, struct ckpt_err **err)

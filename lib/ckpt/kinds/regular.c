@@ -74,12 +74,31 @@ static int check_limit(const struct kind_dump *d, uint64_t bytes, struct ckpt_er
 	return -EFBIG;
 }
 
+/* Up to this size, or with few holes, a file is read through a map. */
+#define MAPPED_BYTES (16U << 20)
+
+/*
+ * Opening it would be told to who watches it, the program itself perhaps, and break a lease. With a
+ * description that can be read there is no need to; but of long holes only another, with a position
+ * of its own, tells.
+ */
+static bool can_map(const struct kind_file *f)
+{
+	return f->file && f->inode->f_mode & FMODE_READ_BIT;
+}
+
 static int check(const struct kind_dump *d, const struct kind_file *f, struct ckpt_err **err)
 {
 	_cleanup_free_ char *path = NULL;
 	struct stat st;
 	enum path_state state = path_state(f, &st, &path);
 
+	if (state == PATH_UNLINKED && f->file && f->file->has_locks & 4 && !can_map(f)) {
+		ckpt_fail(err, EOPNOTSUPP, CKPT_E_UNSUPPORTED,
+			  "it was deleted, and to read it would break a lease on it");
+		ckpt_hint(err, "let the program give the lease back (fcntl F_SETLEASE, F_UNLCK)");
+		return -EOPNOTSUPP;
+	}
 	if (state == PATH_UNLINKED && !f->path_cut)
 		return check_limit(d, allocated(&st), err);
 	if (state == PATH_OTHER_NAME && !f->path_cut)
@@ -87,15 +106,21 @@ static int check(const struct kind_dump *d, const struct kind_file *f, struct ck
 	return path_check_state(f, state, err);
 }
 
-static int save_contents(struct kind_dump *d, const struct kind_file *f, json_t *o,
-			 struct ckpt_err **err)
+static int save_contents(struct kind_dump *d, const struct kind_file *f, const struct stat *st,
+			 json_t *o, struct ckpt_err **err)
 {
 	_cleanup_close_ int from = -1;
 	char link[KIND_LINK_LEN];
 
+	if (can_map(f) && (f->inode->size <= MAPPED_BYTES || f->file->has_locks & 4 ||
+			   allocated(st) > f->inode->size / 2)) {
+		int rc = kind_get_fd(d, f, &from, err);
+
+		return rc < 0 ? rc : kind_save_mapped(d, f, "deleted", from, o, err);
+	}
 	/* A description of our own: the program's may not be readable, and its position is its own.
 	 */
-	from = open(kind_link(f, link), O_RDONLY | O_CLOEXEC);
+	from = open(kind_link(f, link), O_RDONLY | O_NONBLOCK | O_CLOEXEC);
 	if (from < 0)
 		return ckpt_fail_errno(err, errno, CKPT_E_SYS, "read the deleted file");
 	return kind_save_data(d, f, "deleted", from, o, err);
@@ -143,7 +168,7 @@ static int save_unlinked(struct kind_dump *d, const struct kind_file *f, const s
 		return 0;
 	d->deleted_bytes += allocated(st);
 	rc = check_limit(d, d->deleted_bytes, err);
-	return rc < 0 ? rc : save_contents(d, f, o, err);
+	return rc < 0 ? rc : save_contents(d, f, st, o, err);
 }
 
 static int save(struct kind_dump *d, const struct kind_file *f, json_t *o, struct ckpt_err **err)
