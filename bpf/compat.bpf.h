@@ -9,6 +9,7 @@
 #define EBPF_CKPT_COMPAT_BPF_H
 
 #include "../vmlinux/vmlinux.h"
+#include "records.h"
 
 #include <bpf/bpf_core_read.h>
 #include <bpf/bpf_helpers.h>
@@ -28,6 +29,8 @@
 #define FL_POSIX	      1 /* flags of file locks */
 #define FL_FLOCK	      2
 #define FL_LEASE	      32
+#define FL_DOWNGRADE_PENDING  256
+#define FL_UNLOCK_PENDING     512
 #define FL_OFDLCK	      1024
 #define PIPE_BUF_FLAG_PACKET  0x08
 #define POSIX_TIMER_ARMED     1 /* k_itimer.it_status since 6.13 */
@@ -63,6 +66,14 @@ struct file___6_12 {
 	struct {
 		long counter;
 	} f_count;
+};
+
+struct fsnotify_mark___5_18 {
+	__u32 ignored_mask;
+};
+
+struct super_block___6_9 {
+	void *s_fsnotify_marks;
 };
 
 struct kernel_cap_struct___6_2 {
@@ -339,6 +350,42 @@ static __always_inline void compat_lock_read(__u64 node, struct compat_lock *ret
 		ret->flags = BPF_CORE_READ(old, fl_flags);
 		ret->type = BPF_CORE_READ(old, fl_type);
 	}
+}
+
+static __always_inline __u32 compat_mark_ignored(struct fsnotify_mark *mark)
+{
+	struct fsnotify_mark___5_18 *old = (void *)mark;
+
+	return bpf_core_field_exists(mark->ignore_mask) ? BPF_CORE_READ(mark, ignore_mask)
+							: BPF_CORE_READ(old, ignored_mask);
+}
+
+/*
+ * What a mark is on: an inode, a mount, a superblock. Until 6.9 the connector held the address of
+ * their member that leads back to it, since then that of themselves, of a mount that of its struct
+ * vfsmount.
+ */
+static __always_inline __u32 compat_mark_object(struct fsnotify_mark_connector *conn, __u64 *ret)
+{
+	bool direct = LINUX_KERNEL_VERSION >= ((6 << 16) + (10 << 8));
+	__u32 type = BPF_CORE_READ(conn, type);
+	__u64 obj = (__u64)BPF_CORE_READ(conn, obj);
+
+	*ret = 0;
+	if (!conn || !obj)
+		return REC_NOTIFY_UNKNOWN;
+	if (type == REC_NOTIFY_INODE)
+		*ret = obj - (direct ? 0 : bpf_core_field_offset(struct inode, i_fsnotify_marks));
+	else if (type == REC_NOTIFY_MOUNT)
+		*ret = obj - (direct ? bpf_core_field_offset(struct mount, mnt)
+				     : bpf_core_field_offset(struct mount, mnt_fsnotify_marks));
+	else if (type == REC_NOTIFY_SB)
+		*ret = obj -
+		       (direct ? 0
+			       : bpf_core_field_offset(struct super_block___6_9, s_fsnotify_marks));
+	else if (type != REC_NOTIFY_MNTNS)
+		return REC_NOTIFY_UNKNOWN;
+	return type;
 }
 
 /* Address of the first link of signal->posix_timers; an hlist (ends in 0) since 6.13. */

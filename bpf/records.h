@@ -43,9 +43,9 @@ enum rec_type {
 	REC_SIGNALFD = 15,
 	REC_EPOLL = 16, /* one per entry */
 	REC_PIDFD = 17,
-	REC_INOTIFY = 18,  /* one per watch */
-	REC_FANOTIFY = 19, /* one per mark */
-	REC_NOTIFY_EVENT = 20,
+	REC_INOTIFY = 18,      /* the group; its watches are REC_NOTIFY_MARK */
+	REC_FANOTIFY = 19,     /* the group; its marks are REC_NOTIFY_MARK */
+	REC_NOTIFY_EVENT = 20, /* of inotify: one per queued event */
 	REC_UNIX = 21,
 	REC_UNIX_MSG = 22, /* one per queued message */
 	REC_MQUEUE = 23,
@@ -56,6 +56,8 @@ enum rec_type {
 	REC_SECCOMP = 27,
 	/* Details of a descriptor. */
 	REC_BPF_MAP = 29,
+	/* Of a descriptor again: one per mark of a group; of a directory: its use of dnotify. */
+	REC_NOTIFY_MARK = 28,
 	REC_TYPE_NR
 };
 
@@ -74,6 +76,9 @@ struct rec_head {
 /* REC_TIMER, REC_GROUPS, details: more follow than one element of an iterator holds; see
  * rec_request. */
 #define REC_F_MORE 0x4
+/* REC_LOCK: a lease that is being broken, to a read lease or to none. */
+#define REC_F_DOWNGRADING 0x8
+#define REC_F_UNLOCKING	  0x10
 
 /* REC_TASK: there are adjustments in its undo list (REC_SEM_UNDO). */
 #define REC_F_SEM_UNDO 0x8
@@ -416,8 +421,12 @@ struct rec_lock {
 	__s32 fd;
 	__u32 lock_class; /* enum rec_lock_class */
 	__u32 lock_type;  /* F_RDLCK 0, F_WRLCK 1; of a lease that is being broken: what it was */
-	__u64 start, end; /* first and last byte; end is 2^63 - 1 for "to the end" */
-	__u64 file_id;	  /* of the descriptor */
+	/*
+	 * First and last byte; end is 2^63 - 1 for "to the end". Of a lease, start is the number of
+	 * the descriptor that its signals tell of.
+	 */
+	__u64 start, end;
+	__u64 file_id; /* of the descriptor */
 	__u64 inode_id;
 };
 
@@ -756,6 +765,68 @@ struct rec_tty_data {
 	__u32 pad;
 };
 
+/* An inotify or fanotify group. Source: struct fsnotify_group. */
+struct rec_notify_group {
+	struct rec_head head;
+	__s32 tgid;
+	__s32 fd;
+	__u32 flags;	   /* fanotify_init(2): flags, but those of the descriptor itself */
+	__u32 event_flags; /* fanotify_init(2): event_f_flags */
+	__u32 n_queued;	   /* events */
+	__u32 max_events;
+	__u32 next_wd; /* inotify: the next watch gets this number, or a higher one; 0: none
+			* had one
+			*/
+	__u32 asked;   /* fanotify: 1: permission was asked of the program, and it has not
+			  answered */
+};
+
+enum rec_notify_object {
+	REC_NOTIFY_INODE = 0, /* the kernel's enum fsnotify_obj_type */
+	REC_NOTIFY_MOUNT = 1,
+	REC_NOTIFY_SB = 2,
+	REC_NOTIFY_MNTNS = 3,
+	REC_NOTIFY_UNKNOWN = 4,
+};
+
+/*
+ * A watch of inotify, a mark of fanotify; of a directory's descriptor: what dnotify
+ * (F_NOTIFY) was told. The names follow, each with its NUL: the inode's own and those of
+ * the directories above it, up to the root of the file system.
+ */
+struct rec_notify_mark {
+	struct rec_head head;
+	__s32 tgid;
+	__s32 fd;
+	__s32 wd;   /* inotify: number of the watch; dnotify: of the descriptor it signals */
+	__u32 mask; /* the kernel's FS_*, which for inotify and fanotify are the IN_* and
+		       FAN_* */
+	__u32 ignored;
+	__u32 flags;	     /* the kernel's FSNOTIFY_MARK_FLAG_* */
+	__u32 object;	     /* enum rec_notify_object */
+	__u32 mnt_id;	     /* a mount's, as in mountinfo */
+	__u64 inode_id, ino; /* an inode's */
+	__u32 mode, nlink;
+	__u32 dev_major, dev_minor; /* of the superblock */
+	__u32 unhashed;		    /* 1: its name was removed */
+	__u32 rooted;		    /* 1: the names lead to the file system's root */
+	__u32 names_len;	    /* bytes; 0: none, the root itself or not known (see rooted) */
+	__u32 pad;
+	char fstype[REC_FSTYPE_LEN];
+};
+
+/* A queued event of inotify; its name follows, with a NUL. Source: struct
+ * inotify_event_info. */
+struct rec_notify_event {
+	struct rec_head head;
+	__s32 tgid;
+	__s32 fd;
+	__s32 wd;
+	__u32 mask;
+	__u32 cookie;
+	__u32 name_len; /* without its NUL; 0: none */
+};
+
 _Static_assert(sizeof(struct rec_head) == 8, "rec_head");
 _Static_assert(sizeof(struct rec_detail) == 16, "rec_detail");
 _Static_assert(sizeof(struct rec_tty) % 8 == 0, "rec_tty");
@@ -782,5 +853,8 @@ _Static_assert(sizeof(struct rec_lock) == 56, "rec_lock");
 _Static_assert(sizeof(struct rec_unix_cred) == 24, "rec_unix_cred");
 _Static_assert(sizeof(struct rec_unix) % 8 == 0, "rec_unix");
 _Static_assert(sizeof(struct rec_unix_msg) % 8 == 0, "rec_unix_msg");
+_Static_assert(sizeof(struct rec_notify_group) == 40, "rec_notify_group");
+_Static_assert(sizeof(struct rec_notify_mark) == 104, "rec_notify_mark");
+_Static_assert(sizeof(struct rec_notify_event) == 32, "rec_notify_event");
 
 #endif

@@ -131,6 +131,9 @@ struct scratch {
 		struct rec_unix unix_socket;
 		struct rec_unix_msg unix_msg;
 		struct rec_tty tty;
+		struct rec_notify_group notify_group;
+		struct rec_notify_mark notify_mark;
+		struct rec_notify_event notify_event;
 	};
 
 	char name[REC_PATH_MAX + 8]; /* and room for padding */
@@ -321,6 +324,15 @@ static __always_inline __u32 dev_minor(__u32 dev)
 
 /* --- files -------------------------------------------------------------------------------- */
 
+/* Has it lost its name? Directories that are the root of a file system never had one. */
+static __always_inline bool dentry_unhashed(struct dentry *dentry)
+{
+	if (BPF_CORE_READ(dentry, d_hash.pprev))
+		return false;
+	return BPF_CORE_READ(dentry, d_parent) != dentry ||
+	       (BPF_CORE_READ(dentry, d_inode, i_mode) & S_IFMT) != S_IFDIR;
+}
+
 static __always_inline void fill_inode(struct rec_inode *out, struct inode *inode,
 				       struct dentry *dentry)
 {
@@ -342,7 +354,7 @@ static __always_inline void fill_inode(struct rec_inode *out, struct inode *inod
 	out->uid = inode->i_uid.val;
 	out->gid = inode->i_gid.val;
 	out->sb_magic = BPF_CORE_READ(sb, s_magic);
-	out->unhashed = !BPF_CORE_READ(dentry, d_hash.pprev);
+	out->unhashed = dentry_unhashed(dentry);
 	bpf_probe_read_kernel_str(out->fstype, sizeof(out->fstype),
 				  BPF_CORE_READ(sb, s_type, name));
 	bpf_probe_read_kernel_str(out->dname, sizeof(out->dname),
@@ -361,9 +373,9 @@ static __always_inline __u32 fill_path(struct scratch *s, struct path *path, __u
 	long len = 0;
 
 	for (int i = 0; i < 2; i++) {
-		*unhashed = !BPF_CORE_READ(dentry, d_hash.pprev);
+		*unhashed = dentry_unhashed(dentry);
 		len = bpf_d_path(path, s->name, REC_PATH_MAX);
-		if (*unhashed == !BPF_CORE_READ(dentry, d_hash.pprev))
+		if (*unhashed == dentry_unhashed(dentry))
 			break;
 	}
 	if (len < 0)
@@ -395,6 +407,7 @@ static __always_inline void write_path(struct seq_file *seq, struct scratch *s, 
 
 #include "bpfmap.bpf.h"
 #include "ipc.bpf.h"
+#include "notify.bpf.h"
 
 /* --- threads ------------------------------------------------------------------------------ */
 
@@ -1100,6 +1113,8 @@ int snapshot_more(struct bpf_iter__task *ctx)
 		write_aio(seq, s, task, &r, &request);
 	else if (request.type == REC_UNIX)
 		write_more_unix(seq, s, task, &r, request.fd, request.first);
+	else if (request.type == REC_NOTIFY_MARK || request.type == REC_NOTIFY_EVENT)
+		write_notify_more(seq, s, task, &r, &request);
 	scratch_put(s);
 	return 0;
 }
@@ -1289,6 +1304,13 @@ static long lock_step(__u32 i, void *data)
 	}
 	at->left--;
 	out->head.flags = at->left ? 0 : REC_F_TRUNCATED;
+	if (out->lock_class == REC_LOCK_LEASE) {
+		out->start = (__u64)BPF_CORE_READ((struct file_lease *)fl, fl_fasync, fa_fd);
+		if (lock.flags & FL_UNLOCK_PENDING)
+			out->head.flags |= REC_F_UNLOCKING;
+		else if (lock.flags & FL_DOWNGRADE_PENDING)
+			out->head.flags |= REC_F_DOWNGRADING;
+	}
 	bpf_seq_write(w->seq, out, sizeof(*out));
 	return !at->left;
 }
@@ -1452,6 +1474,7 @@ static __always_inline void write_file_details(struct seq_file *seq, struct scra
 		write_unix(seq, s, r, file);
 		return;
 	}
+	write_notify(seq, s, file, &detail);
 	write_mqueue(seq, s, &detail, file, r);
 	if (magic != MAGIC_ANON)
 		return;

@@ -157,6 +157,10 @@ static const size_t rec_size[REC_TYPE_NR] = {
 	[REC_AIO] = sizeof(struct rec_aio),
 	[REC_BPF_MAP] = sizeof(struct rec_bpf_map),
 	[REC_TTY] = sizeof(struct rec_tty_part_head),
+	[REC_INOTIFY] = sizeof(struct rec_notify_group),
+	[REC_FANOTIFY] = sizeof(struct rec_notify_group),
+	[REC_NOTIFY_MARK] = sizeof(struct rec_notify_mark),
+	[REC_NOTIFY_EVENT] = sizeof(struct rec_notify_event),
 };
 
 /* The fixed part of a record of this type. */
@@ -176,6 +180,13 @@ static uint32_t record_tail_bytes(const struct rec_head *head)
 		return ((const struct rec_path *)(const void *)head)->inode.path_len;
 	if (head->type == REC_GROUPS)
 		return ((const struct rec_groups *)(const void *)head)->n * 4;
+	if (head->type == REC_NOTIFY_MARK)
+		return ((const struct rec_notify_mark *)(const void *)head)->names_len;
+	if (head->type == REC_NOTIFY_EVENT) {
+		uint32_t len = ((const struct rec_notify_event *)(const void *)head)->name_len;
+
+		return len ? len + 1 : 0;
+	}
 	return 0;
 }
 
@@ -217,8 +228,8 @@ static uint32_t record_entries(const struct rec_head *head)
 }
 
 /*
- * Read the rest of one list whose entries up to `first` are there. `tid` is the thread that has it.
- * The pieces are appended to the stream, after all that was there.
+ * Read the rest of one list, of which the request says where it goes on. `tid` is the thread that
+ * has it. The pieces are appended to the stream, after all that was there.
  */
 static int read_rest(const struct loader *l, pid_t tid, const struct rec_request *wanted,
 		     struct buffer *b)
@@ -226,6 +237,7 @@ static int read_rest(const struct loader *l, pid_t tid, const struct rec_request
 	struct rec_request request = *wanted;
 	bool more = true;
 
+	request.magic = REC_REQUEST_MAGIC;
 	while (more) {
 		size_t at = b->len;
 		int rc = run_iter(l->prog_fd[LOADER_PROG_MORE], tid, OVER_THREAD, &request,
@@ -320,6 +332,8 @@ static int read_more(const struct loader *l, size_t at, struct buffer *b)
 	size_t end = b->len;
 	uint32_t n_timers = 0, n_unix = 0;
 	uint64_t undo_list = 0;
+	/* Of the same type, one after the other: they are of one descriptor. */
+	uint32_t n_notify = 0, last_type = REC_NONE, type = REC_NONE;
 
 	while (at < end) {
 		const struct rec_head *head = record_at(b, at);
@@ -328,6 +342,7 @@ static int read_more(const struct loader *l, size_t at, struct buffer *b)
 		if (!head)
 			return -EPROTO;
 		at += head->len;
+		type = head->type; /* the stream may move below */
 		if (head->type == REC_TIMER) {
 			const struct rec_timer *timer = (const void *)head;
 
@@ -365,7 +380,18 @@ static int read_more(const struct loader *l, size_t at, struct buffer *b)
 			request.fd = detail->fd;
 			if (head->flags & REC_F_MORE)
 				rc = read_rest(l, detail->tgid, &request, b);
+		} else if (head->type == REC_NOTIFY_MARK || head->type == REC_NOTIFY_EVENT) {
+			const struct rec_detail *detail = (const void *)head;
+			struct rec_request request = { .magic = REC_REQUEST_MAGIC,
+						       .type = head->type,
+						       .fd = detail->fd };
+
+			n_notify = head->type == last_type ? n_notify + 1 : 1;
+			request.first = n_notify;
+			if (head->flags & REC_F_MORE)
+				rc = read_rest(l, detail->tgid, &request, b);
 		}
+		last_type = type;
 		if (rc < 0)
 			return rc;
 	}
@@ -681,8 +707,9 @@ static int make_tables(struct snapshot_full *s)
 	for (size_t at = 0; at < s->buf.len;) {
 		struct rec_head *head = (void *)(s->buf.data + at);
 
-		if (head->type == REC_TIMER ||
-		    head->type == REC_EPOLL) /* all of the list is here */
+		/* All of the list is here. */
+		if (head->type == REC_TIMER || head->type == REC_EPOLL ||
+		    head->type == REC_NOTIFY_MARK || head->type == REC_NOTIFY_EVENT)
 			head->flags &= (__u16)~REC_F_MORE;
 		s->rows[head->type][s->n_rows[head->type]++] = head;
 		at += head->len;

@@ -54,7 +54,9 @@ struct cpumask;
 struct cred;
 struct css_set;
 struct dentry;
+struct dnotify_struct;
 struct eppoll_entry;
+struct fasync_struct;
 struct fdtable;
 struct file;
 struct file_lock_context;
@@ -63,6 +65,9 @@ struct file_system_type;
 struct files_struct;
 struct fown_struct;
 struct fs_struct;
+struct fsnotify_group;
+struct fsnotify_mark_connector;
+struct fsnotify_ops;
 struct group_info;
 struct hlist_bl_node;
 struct hlist_node;
@@ -407,22 +412,12 @@ struct fown_struct {
 	int signum;
 };
 
-struct inode {
-	short unsigned int i_mode;
-	struct { unsigned int val; } i_uid;
-	struct { unsigned int val; } i_gid;
-	struct super_block *i_sb;
-	long unsigned int i_ino;
-	unsigned int i_nlink;
-	unsigned int i_rdev;
-	long long int i_size;
-	long long int i_mtime_sec;
-	long long int i_ctime_sec;
-	unsigned int i_mtime_nsec;
-	unsigned int i_ctime_nsec;
-	struct file_lock_context *i_flctx;
-	struct pipe_inode_info *i_pipe;
-	void *i_private;
+struct file_lease {
+	struct fasync_struct *fl_fasync;
+};
+
+struct fasync_struct {
+	int fa_fd;
 };
 
 struct qstr {
@@ -433,6 +428,7 @@ struct super_block {
 	unsigned int s_dev;
 	struct file_system_type *s_type;
 	long unsigned int s_magic;
+	struct dentry *s_root;
 };
 
 struct file_system_type {
@@ -561,6 +557,38 @@ struct unix_skb_parms {
 struct scm_fp_list {
 	short int count;
 	struct file *fp[253];
+};
+
+struct fsnotify_ops {
+	void *handle_inode_event;
+};
+
+struct inotify_inode_mark {
+	int wd;
+};
+
+struct inotify_event_info {
+	unsigned int mask;
+	int wd;
+	unsigned int sync_cookie;
+	int name_len;
+	char name[0];
+};
+
+struct dnotify_mark {
+	struct dnotify_struct *dn;
+};
+
+struct dnotify_struct {
+	struct dnotify_struct *dn_next;
+	unsigned int dn_mask;
+	int dn_fd;
+	struct file *dn_filp;
+	void *dn_owner;
+};
+
+struct vfsmount {
+	struct super_block *mnt_sb;
 };
 
 struct sigpending {
@@ -705,6 +733,26 @@ struct file {
 	struct { struct { long long int counter; } refcnt; } f_ref;
 };
 
+struct inode {
+	short unsigned int i_mode;
+	struct { unsigned int val; } i_uid;
+	struct { unsigned int val; } i_gid;
+	struct super_block *i_sb;
+	long unsigned int i_ino;
+	unsigned int i_nlink;
+	unsigned int i_rdev;
+	long long int i_size;
+	long long int i_mtime_sec;
+	long long int i_ctime_sec;
+	unsigned int i_mtime_nsec;
+	unsigned int i_ctime_nsec;
+	struct hlist_head i_dentry;
+	struct file_lock_context *i_flctx;
+	struct pipe_inode_info *i_pipe;
+	struct fsnotify_mark_connector *i_fsnotify_marks;
+	void *i_private;
+};
+
 struct file_lock_context {
 	struct list_head flc_flock;
 	struct list_head flc_posix;
@@ -724,6 +772,7 @@ struct dentry {
 	struct dentry *d_parent;
 	struct qstr d_name;
 	struct inode *d_inode;
+	union { struct hlist_node d_alias; } d_u;
 };
 
 struct sock_common {
@@ -755,17 +804,6 @@ struct wait_queue_head {
 	struct list_head head;
 };
 
-struct mqueue_inode_info {
-	struct inode vfs_inode;
-	struct rb_root msg_tree;
-	struct mq_attr attr;
-	struct sigevent notify;
-	struct pid *notify_owner;
-	struct sock *notify_sock;
-	struct sk_buff *notify_cookie;
-	long unsigned int qsize;
-};
-
 struct posix_msg_tree_node {
 	struct rb_node rb_node;
 	struct list_head msg_list;
@@ -791,6 +829,42 @@ struct sem_undo {
 struct unix_address {
 	int len;
 	struct sockaddr_un name[0];
+};
+
+struct fsnotify_group {
+	struct fsnotify_ops *ops;
+	struct list_head notification_list;
+	unsigned int q_len;
+	unsigned int max_events;
+	struct list_head marks_list;
+	struct { struct { unsigned int idr_next; } idr; } inotify_data;
+	struct { struct list_head access_list; int flags; int f_flags; } fanotify_data;
+};
+
+struct fsnotify_mark {
+	unsigned int mask;
+	struct fsnotify_group *group;
+	struct list_head g_list;
+	struct hlist_node obj_list;
+	struct fsnotify_mark_connector *connector;
+	unsigned int ignore_mask;
+	unsigned int flags;
+};
+
+struct fsnotify_mark_connector {
+	unsigned char type;
+	void *obj;
+	struct hlist_head list;
+};
+
+struct fsnotify_event {
+	struct list_head list;
+};
+
+struct mount {
+	struct vfsmount mnt;
+	struct fsnotify_mark_connector *mnt_fsnotify_marks;
+	int mnt_id;
 };
 
 struct task_struct {
@@ -895,6 +969,17 @@ struct sock {
 	unsigned int sk_max_ack_backlog;
 	struct pid *sk_peer_pid;
 	struct cred *sk_peer_cred;
+};
+
+struct mqueue_inode_info {
+	struct inode vfs_inode;
+	struct rb_root msg_tree;
+	struct mq_attr attr;
+	struct sigevent notify;
+	struct pid *notify_owner;
+	struct sock *notify_sock;
+	struct sk_buff *notify_cookie;
+	long unsigned int qsize;
 };
 
 struct signal_struct {

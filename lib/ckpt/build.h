@@ -127,6 +127,10 @@ int build_files(struct build *b, struct ckpt_err **err);
 int build_take_fd(struct build *b, int ours, int *ret, struct ckpt_err **err);
 int build_threads(struct build *b, struct ckpt_err **err);
 int build_process(struct build *b, struct ckpt_err **err);
+/* Queue what takes the locks and leases of the process; then, once that ran, break again the leases
+ * that were being broken. */
+int build_queue_locks(struct build *b, struct ckpt_err **err);
+int build_break_leases(const struct build *b, struct ckpt_err **err);
 int build_thread_attributes(struct build *b, struct build_thread *t, struct ckpt_err **err);
 /* The last calls of a process, the stop of a stopped one, and the registers of all its threads. */
 int build_finish(struct build *b, struct ckpt_err **err);

@@ -15,7 +15,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/file.h>
 #include <sys/mman.h>
 #include <sys/ptrace.h>
 #include <sys/resource.h>
@@ -100,53 +99,73 @@ static int place_late(struct build *b, int ours, uint32_t fd, bool cloexec, stru
 	return 0;
 }
 
-/* Paths are as we see them; the process has our root directory until it changes it here. */
-static int queue_path(struct build *b, const json_t *o, uint64_t *ret, struct ckpt_err **err)
+/*
+ * Go to a working or root directory. Paths are as we see them; the process has our root directory
+ * until it changes it here. One without a name is an object.
+ */
+static int queue_place(struct build *b, const char *what, const json_t *o, struct ckpt_err **err)
 {
 	_cleanup_free_ char *path = NULL;
-	int rc = js_bytes(o, "path", &path, err);
+	struct arena *a = &b->r->arena;
+	int fd = -1, rc;
 
+	if (json_object_get(o, "object")) {
+		rc = place_object(&b->r->kr, o, &fd, err);
+		if (rc == 0)
+			rc = build_take_fd(b, fd, &fd, err);
+		if (rc < 0)
+			return rc;
+		arena_op(a, what, SYS_fchdir, (uint64_t)fd, 0, 0, 0, 0, 0);
+		arena_op(a, "close a descriptor", SYS_close, (uint64_t)fd, 0, 0, 0, 0, 0);
+		return 0;
+	}
+	rc = js_bytes(o, "path", &path, err);
 	if (rc == 0)
 		rc = build_room(b, b->pid, 4, strlen(path) + 16, err);
 	if (rc == 0)
-		*ret = arena_data(&b->r->arena, path, strlen(path) + 1);
+		arena_op(a, what, SYS_chdir, arena_data(a, path, strlen(path) + 1), 0, 0, 0, 0, 0);
 	return rc;
+}
+
+/* Is it the root directory that the process has anyway? */
+static bool is_our_root(const json_t *root)
+{
+	_cleanup_free_ char *path = NULL;
+
+	return !json_object_get(root, "object") && js_bytes(root, "path", &path, NULL) == 0 &&
+	       !strcmp(path, "/");
 }
 
 /* Where it is in the world of files. Before its descriptors: one is needed for a moment. */
 int build_fs(struct build *b, struct ckpt_err **err)
 {
-	const json_t *root = json_object_get(b->task, "root"),
-		     *cwd = json_object_get(b->task, "cwd");
+	const json_t *root = json_object_get(b->task, "root");
 	struct arena *a = &b->r->arena;
-	_cleanup_free_ char *root_path = NULL;
 	const struct remote_op *op;
 	uint32_t umask_bits = 0;
-	uint64_t at = 0, fd;
-	int rc = js_bytes(root, "path", &root_path, err);
+	uint64_t fd;
+	int rc = js_u32(b->task, "umask", &umask_bits, err);
 
 	if (rc == 0)
-		rc = js_u32(b->task, "umask", &umask_bits, err);
+		rc = queue_place(b, "go to the working directory", json_object_get(b->task, "cwd"),
+				 err);
 	if (rc == 0)
-		rc = queue_path(b, cwd, &at, err);
+		rc = build_room(b, b->pid, 2, 16, err);
 	if (rc < 0)
 		return rc;
 	arena_op(a, "set the umask", SYS_umask, umask_bits, 0, 0, 0, 0, 0);
-	if (!strcmp(root_path, "/")) {
-		arena_op(a, "go to the working directory", SYS_chdir, at, 0, 0, 0, 0, 0);
+	if (is_our_root(root))
 		return 0;
-	}
-	op = arena_op(a, "open the working directory", SYS_open, at,
+	op = arena_op(a, "open the working directory", SYS_open, arena_data(a, ".", 2),
 		      O_PATH | O_DIRECTORY | O_CLOEXEC, 0, 0, 0, 0);
 	rc = arena_run(a, b->pid, err);
 	fd = (uint64_t)op->ret;
 	if (rc == 0)
-		rc = queue_path(b, root, &at, err);
+		rc = queue_place(b, "go to the root directory", root, err);
 	if (rc == 0)
-		rc = build_room(b, b->pid, 4, 16, err);
+		rc = build_room(b, b->pid, 3, 16, err);
 	if (rc < 0)
 		return rc;
-	arena_op(a, "go to the root directory", SYS_chdir, at, 0, 0, 0, 0, 0);
 	arena_op(a, "change the root directory", SYS_chroot, arena_data(a, ".", 2), 0, 0, 0, 0, 0);
 	arena_op(a, "go to the working directory", SYS_fchdir, fd, 0, 0, 0, 0, 0);
 	arena_op(a, "close a descriptor", SYS_close, fd, 0, 0, 0, 0, 0);
@@ -224,46 +243,6 @@ static int queue_sigactions(struct build *b, struct ckpt_err **err)
 				 arena_data(&b->r->arena, &sa[sig], sizeof(sa[sig])), 0,
 				 KERNEL_SIGSET, 0, 0);
 	b->sigtrap = sa[SIGTRAP];
-	return 0;
-}
-
-static int queue_locks(struct build *b, struct ckpt_err **err)
-{
-	const json_t *rows = json_object_get(b->task, "locks");
-
-	for (size_t i = 0; i < json_array_size(rows); i++) {
-		const json_t *row = json_array_get(rows, i);
-		const char *class = "", *type = "";
-		uint64_t start = 0, end = 0;
-		uint32_t fd = 0;
-		struct flock fl = { .l_whence = SEEK_SET };
-		int rc = js_u32(row, "fd", &fd, err);
-
-		if (rc == 0)
-			rc = js_str(row, "class", &class, err);
-		if (rc == 0)
-			rc = js_str(row, "type", &type, err);
-		if (rc == 0)
-			rc = js_u64(row, "start", &start, err);
-		if (rc == 0)
-			rc = js_u64(row, "end", &end, err);
-		if (rc == 0)
-			rc = build_room(b, b->pid, 1, sizeof(fl) + 16, err);
-		if (rc < 0)
-			return rc;
-		bool write_lock = !strcmp(type, "write");
-
-		fl.l_type = write_lock ? F_WRLCK : F_RDLCK;
-		fl.l_start = (off_t)start;
-		fl.l_len = end >= INT64_MAX ? 0 : (off_t)(end - start + 1);
-		if (!strcmp(class, "flock"))
-			arena_op(&b->r->arena, "take a file lock (flock)", SYS_flock, fd,
-				 (write_lock ? LOCK_EX : LOCK_SH) | LOCK_NB, 0, 0, 0, 0);
-		else
-			arena_op(&b->r->arena, "take a file lock (fcntl)", SYS_fcntl, fd,
-				 !strcmp(class, "ofd") ? F_OFD_SETLK : F_SETLK,
-				 arena_data(&b->r->arena, &fl, sizeof(fl)), 0, 0, 0);
-	}
 	return 0;
 }
 
@@ -377,12 +356,14 @@ int build_process(struct build *b, struct ckpt_err **err)
 	if (rc == 0 && b->sighand_owner == b)
 		rc = queue_sigactions(b, err);
 	if (rc == 0 && b->files_owner == b)
-		rc = queue_locks(b, err);
+		rc = build_queue_locks(b, err);
 	if (rc == 0 && mm)
 		rc = queue_mm_modes(b, err);
 	if (rc == 0 && mm)
 		rc = build_seal_memory(b, err);
-	return rc < 0 ? rc : arena_run(&b->r->arena, b->pid, err);
+	if (rc == 0)
+		rc = arena_run(&b->r->arena, b->pid, err);
+	return rc == 0 && b->files_owner == b ? build_break_leases(b, err) : rc;
 }
 
 /* ---- the end ---- */

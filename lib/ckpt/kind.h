@@ -26,6 +26,11 @@ struct kind_file {
 	pid_t tgid;
 	int fd;			     /* one descriptor that refers to it, or -1 */
 	uint64_t map_start, map_end; /* one area that maps it, or 0, 0 */
+	/*
+	 * "cwd" or "root": the directory of the process that is meant, not an open file at all. It
+	 * is an object only when its name is gone, and `inode` has no file_id then.
+	 */
+	const char *place;
 	const struct rec_inode *inode;
 	const struct rec_file *file; /* NULL when fd is -1 */
 	const char *path;
@@ -57,7 +62,8 @@ struct kind_dump {
 	uint64_t deleted_limit_bytes;
 	uint64_t deleted_bytes; /* saved so far of unlinked contents */
 	pid_t root;
-	bool frozen; /* and what is under way in messages is known; else check() judges a first time */
+	bool frozen; /* and what is under way in messages is known; else check() judges a first time
+		      */
 	struct kind_pid *pids; /* owned: kind_pids_open(); sorted by tgid */
 	size_t n_pids;
 	struct kind_flight *flight; /* owned: objects_collect_in_flight() */
@@ -282,6 +288,16 @@ int path_save(const struct rec_inode *ino, const char *path, json_t *o, struct c
 /* Is the path there and what it was? CKPT_E_FILE_GONE, CKPT_E_FILE_CHANGED naming it and what
  * differs. */
 int path_need(const json_t *o, bool allow_changed, struct ckpt_err **err);
+/* ---- directory.c: where a process is ---- */
+
+/* A working or root directory: "path" and "info", or "object" when its name is gone. */
+int place_save(const struct objects *os, const struct snap_path *p, json_t *row,
+	       struct ckpt_err **err);
+int place_need(const json_t *row, struct ckpt_err **err);
+/* *ret_fd: of the object, borrowed. */
+int place_object(const struct kind_restore *r, const json_t *row, int *ret_fd,
+		 struct ckpt_err **err);
+
 /* Append a row; strings are copied, formatted by the caller. 0 or -ENOMEM with err. */
 int findings_add(struct ckpt_findings *f, enum ckpt_verdict v, const char *subject,
 		 const char *what, const char *why, const char *remedy, struct ckpt_err **err);

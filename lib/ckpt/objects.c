@@ -148,13 +148,34 @@ static void index_rows(struct objects *os)
 	}
 }
 
+/*
+ * Working and root directories whose names are gone. Descriptions have no part in it, so their
+ * number is found by the inode.
+ */
+static void collect_place(struct objects *os, const struct snap_path *sp)
+{
+	bool root = sp->rec->what == REC_PATH_ROOT;
+	struct object_row *r;
+
+	if (sp->rec->what == REC_PATH_EXE || !sp->rec->inode.unhashed)
+		return;
+	r = row_for(os, sp->rec->inode.inode_id);
+	if (r->f.inode)
+		return;
+	r->f.tgid = sp->rec->tgid;
+	r->f.place = root ? "root" : "cwd";
+	r->f.inode = &sp->rec->inode;
+	r->f.path = sp->path;
+	r->f.path_cut = sp->rec->head.flags & REC_F_TRUNCATED;
+}
+
 int objects_collect(struct objects *os, const struct snapshot *s, const struct tree *t,
 		    struct ckpt_err **err)
 {
 	size_t first, n;
 
 	*os = (struct objects){ 0 };
-	if (reserve(os, s->n_files + s->n_vmas) < 0)
+	if (reserve(os, s->n_files + s->n_vmas + s->n_paths) < 0)
 		return ckpt_fail_nomem(err);
 	for (size_t p = 0; p < t->n; p++) {
 		snapshot_files_of(s, t->proc[p].tgid, &first, &n);
@@ -167,6 +188,9 @@ int objects_collect(struct objects *os, const struct snapshot *s, const struct t
 			if (is_object(os, s->vmas[i].rec))
 				collect_area(os, &s->vmas[i]);
 	}
+	for (size_t i = 0; i < s->n_paths; i++)
+		if (tree_process(t, s->paths[i].rec->tgid))
+			collect_place(os, &s->paths[i]);
 	index_rows(os);
 	return 0;
 }
@@ -376,6 +400,8 @@ static void subject_of(const struct kind_file *f, char *buf, size_t len)
 		snprintf(buf, len, "file in a message");
 	else if (f->fd >= 0)
 		snprintf(buf, len, "fd %d", f->fd);
+	else if (f->place)
+		snprintf(buf, len, "process %d: %s", f->tgid, f->place);
 	else
 		snprintf(buf, len, "memory %#llx-%#llx", (unsigned long long)f->map_start,
 			 (unsigned long long)f->map_end);

@@ -303,11 +303,10 @@ static int need_paths(const struct build *b, struct ckpt_err **err)
 
 	if (rc == 0)
 		rc = js_obj(b->task, "root", &root, err);
-	/* Directories change all the time: they must be there, no more. */
 	if (rc == 0)
-		rc = path_need(cwd, true, err);
+		rc = place_need(cwd, err);
 	if (rc == 0)
-		rc = path_need(root, true, err);
+		rc = place_need(root, err);
 	return rc;
 }
 

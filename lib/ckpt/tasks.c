@@ -467,15 +467,16 @@ static int files_save(const struct snapshot *s, pid_t tgid, const struct objects
 	return rc;
 }
 
-static int fs_path_save(const struct snapshot *s, pid_t tgid, enum rec_path_what what,
-			const char *name, json_t *o, struct ckpt_err **err)
+static int fs_path_save(const struct snapshot *s, pid_t tgid, const struct objects *os,
+			enum rec_path_what what, json_t *o, struct ckpt_err **err)
 {
+	const char *name = what == REC_PATH_CWD ? "cwd" : "root";
 	const struct snap_path *p = snapshot_path(s, tgid, what);
 	json_t *row = json_object();
 
 	if (json_object_set_new(o, name, row))
 		return ckpt_fail_nomem(err);
-	return p ? path_save(&p->rec->inode, p->path, row, err) : 0;
+	return p ? place_save(os, p, row, err) : 0;
 }
 
 /*
@@ -776,14 +777,14 @@ static int zombie_save(const struct snapshot *s, const struct rec_process *p, js
 	return rc;
 }
 
-static int fs_save(const struct snapshot *s, const struct rec_process *p, json_t *o,
-		   struct ckpt_err **err)
+static int fs_save(const struct snapshot *s, const struct rec_process *p, const struct objects *os,
+		   json_t *o, struct ckpt_err **err)
 {
 	int rc = js_set_int(o, "umask", p->umask) ? ckpt_fail_nomem(err) : 0;
 
 	if (rc == 0)
-		rc = fs_path_save(s, p->tgid, REC_PATH_CWD, "cwd", o, err);
-	return rc < 0 ? rc : fs_path_save(s, p->tgid, REC_PATH_ROOT, "root", o, err);
+		rc = fs_path_save(s, p->tgid, os, REC_PATH_CWD, o, err);
+	return rc < 0 ? rc : fs_path_save(s, p->tgid, os, REC_PATH_ROOT, o, err);
 }
 
 static int live_save(const struct snapshot *s, const struct tree *t, const struct rec_process *p,
@@ -800,7 +801,7 @@ static int live_save(const struct snapshot *s, const struct tree *t, const struc
 	    (owns[PLAN_FILES] && files_save(s, p->tgid, os, o)))
 		return ckpt_fail_nomem(err);
 	if (owns[PLAN_FS])
-		rc = fs_save(s, p, o, err);
+		rc = fs_save(s, p, os, o, err);
 	if (rc == 0 && owns[PLAN_FILES])
 		rc = locks_into(s, p->tgid, o, err);
 	if (rc == 0)

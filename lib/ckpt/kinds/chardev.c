@@ -19,12 +19,17 @@ static const struct {
 	{ 1, 8, "random" }, { 1, 9, "urandom" },
 };
 
-static const char *name_of(const struct rec_inode *ino)
+const char *device_stateless(unsigned int major, unsigned int minor)
 {
 	for (size_t i = 0; i < sizeof(stateless) / sizeof(stateless[0]); i++)
-		if (stateless[i].major == ino->rdev_major && stateless[i].minor == ino->rdev_minor)
+		if (stateless[i].major == major && stateless[i].minor == minor)
 			return stateless[i].name;
 	return NULL;
+}
+
+static const char *name_of(const struct rec_inode *ino)
+{
+	return device_stateless(ino->rdev_major, ino->rdev_minor);
 }
 
 static bool match(const struct kind_file *f)
@@ -34,14 +39,25 @@ static bool match(const struct kind_file *f)
 
 static int check(const struct kind_dump *d, const struct kind_file *f, struct ckpt_err **err)
 {
+	_cleanup_free_ char *path = NULL;
+	struct stat st;
+	enum path_state state = path_state(f, &st, &path);
+
 	(void)d;
-	return path_check(f, err);
+	if (state == PATH_UNLINKED && !f->path_cut)
+		return 0;
+	return path_check_state(f, state, err);
 }
 
 static int save(struct kind_dump *d, const struct kind_file *f, json_t *o, struct ckpt_err **err)
 {
-	(void)d;
-	if (js_set_bytes(o, "path", f->path) || js_set_int(o, "major", f->inode->rdev_major) ||
+	_cleanup_free_ char *path = NULL;
+	struct stat st;
+
+	if (path_state(f, &st, &path) == PATH_UNLINKED)
+		return nameless_save(d, f, o, err);
+	if (js_set_bytes(o, "path", path ? path : f->path) ||
+	    js_set_int(o, "major", f->inode->rdev_major) ||
 	    js_set_int(o, "minor", f->inode->rdev_minor))
 		return ckpt_fail_nomem(err);
 	return 0;
@@ -75,9 +91,12 @@ static int is_device(const json_t *o, const char *path, struct ckpt_err **err)
 static int need(const struct kind_restore *r, const json_t *o, struct ckpt_err **err)
 {
 	_cleanup_free_ char *path = NULL;
-	int rc = path_get(o, &path, err);
+	int rc;
 
 	(void)r;
+	if (nameless_is(o))
+		return nameless_need(o, err);
+	rc = path_get(o, &path, err);
 	return rc < 0 ? rc : is_device(o, path, err);
 }
 
@@ -87,7 +106,8 @@ static int open_it(struct kind_restore *r, const json_t *o, int *ret_fd, struct 
 	char safe[300];
 	int flags = 0, rc = kind_open_flags(o, &flags, err);
 
-	(void)r;
+	if (rc == 0 && nameless_is(o))
+		return nameless_open(r, o, err);
 	if (rc == 0)
 		rc = path_get(o, &path, err);
 	if (rc < 0)
@@ -99,12 +119,19 @@ static int open_it(struct kind_restore *r, const json_t *o, int *ret_fd, struct 
 	return 0;
 }
 
+static int same(const json_t *saved, const json_t *now, struct ckpt_err **err)
+{
+	int rc = nameless_same(saved, now, err);
+
+	return rc < 0 || nameless_is(saved) ? rc : objects_same_member(saved, now, "path", err);
+}
+
 static void describe(const struct kind_file *f, char *buf, size_t len)
 {
 	char path[200];
 
-	snprintf(buf, len, "device %s (%s)", safe_text(path, sizeof(path), f->path),
-		 name_of(f->inode));
+	snprintf(buf, len, "%sdevice %s (%s)", f->inode->unhashed ? "removed " : "",
+		 safe_text(path, sizeof(path), f->path), name_of(f->inode));
 }
 
 const struct ckpt_kind kind_chardev = {
@@ -114,5 +141,6 @@ const struct ckpt_kind kind_chardev = {
 	.save = save,
 	.need = need,
 	.open = open_it,
+	.same = same,
 	.describe = describe,
 };

@@ -4,6 +4,9 @@
 #include "../util.h"
 
 #include <errno.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
 enum { COPY_CHUNK = 1 << 20 };
@@ -50,4 +53,57 @@ int copy_sparse(int from, int to, uint64_t size, struct ckpt_err **err)
 		at = (uint64_t)hole;
 	}
 	return 0;
+}
+
+/*
+ * Read by a system call: should the file be cut meanwhile, by somebody outside, it fails, where a
+ * load would raise a signal.
+ */
+static int read_map(const char *map, char *buf, uint64_t n)
+{
+	struct iovec to = { buf, n }, from = { (void *)(uintptr_t)map, n };
+	ssize_t got = process_vm_readv(getpid(), &to, 1, &from, 1, 0);
+
+	return got < 0 ? -errno : (uint64_t)got == n ? 0 : -EFAULT;
+}
+
+static int write_pages(const char *buf, int to, uint64_t n, uint64_t at)
+{
+	static const char zeros[4096];
+
+	for (uint64_t i = 0; i < n; i += sizeof(zeros)) {
+		uint64_t part = n - i < sizeof(zeros) ? n - i : sizeof(zeros);
+		int rc = memcmp(buf + i, zeros, part) ? pwrite_all(to, buf + i, part, at + i) : 0;
+
+		if (rc < 0)
+			return rc;
+	}
+	return 0;
+}
+
+int copy_mapped(int from, int to, uint64_t size, struct ckpt_err **err)
+{
+	_cleanup_free_ char *buf = malloc(COPY_CHUNK);
+	char *map;
+	int rc = 0;
+
+	if (!buf)
+		return ckpt_fail_nomem(err);
+	if (ftruncate(to, (off_t)size) < 0)
+		return ckpt_fail_errno(err, errno, CKPT_E_OUTPUT, "make a file of %llu bytes",
+				       (unsigned long long)size);
+	if (!size)
+		return 0;
+	map = mmap(NULL, size, PROT_READ, MAP_SHARED, from, 0);
+	if (map == MAP_FAILED)
+		return ckpt_fail_errno(err, errno, CKPT_E_SYS, "map a file");
+	for (uint64_t at = 0; rc == 0 && at < size; at += COPY_CHUNK) {
+		uint64_t n = size - at < COPY_CHUNK ? size - at : COPY_CHUNK;
+
+		rc = read_map(map + at, buf, n);
+		if (rc == 0)
+			rc = write_pages(buf, to, n, at);
+	}
+	munmap(map, size);
+	return rc < 0 ? ckpt_fail_errno(err, rc, CKPT_E_OUTPUT, "copy a file's contents") : 0;
 }

@@ -1,5 +1,8 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-/* FIFOs: found again by name, all ends being within the process. */
+/*
+ * FIFOs: found again by name, or made again when that was removed, all ends being within the
+ * processes.
+ */
 #include "../safe.h"
 #include "../util.h"
 #include "pipe.h"
@@ -18,28 +21,27 @@ static bool match(const struct kind_file *f)
 
 static int check(const struct kind_dump *d, const struct kind_file *f, struct ckpt_err **err)
 {
+	_cleanup_free_ char *path = NULL;
 	struct stat st;
+	enum path_state state = path_state(f, &st, &path);
+	int rc = 0;
 
-	if (f->inode->unhashed) {
-		ckpt_fail(err, EOPNOTSUPP, CKPT_E_UNSUPPORTED, "the FIFO was removed");
-		ckpt_hint(err, "close it before the checkpoint");
-		return -EOPNOTSUPP;
-	}
-	if (stat(f->path, &st) < 0)
-		return ckpt_fail_errno(err, EOPNOTSUPP, CKPT_E_UNSUPPORTED,
-				       "its path cannot be reached from here");
-	/* An overlay shows other numbers for the same file. */
-	if (!S_ISFIFO(st.st_mode) ||
-	    (st.st_ino != f->inode->ino && strcmp(f->inode->fstype, "overlay")))
-		return ckpt_fail(err, EOPNOTSUPP, CKPT_E_UNSUPPORTED,
-				 "its path now names another file");
-	return pipe_ends_check(d, f, "FIFO", err);
+	if (state != PATH_UNLINKED || f->path_cut)
+		rc = path_check_state(f, state, err);
+	return rc < 0 ? rc : pipe_ends_check(d, f, "FIFO", err);
 }
 
 static int save(struct kind_dump *d, const struct kind_file *f, json_t *o, struct ckpt_err **err)
 {
-	int rc = path_save(f->inode, f->path, o, err);
+	_cleanup_free_ char *path = NULL;
+	struct stat st;
+	enum path_state state = path_state(f, &st, &path);
+	int rc;
 
+	if (state == PATH_UNLINKED)
+		rc = nameless_save(d, f, o, err);
+	else
+		rc = path_save_stat(f->inode, path ? path : f->path, &st, o, err);
 	return rc < 0 ? rc : pipe_ends_save(d, f, o, err);
 }
 
@@ -62,49 +64,74 @@ static int is_fifo(const char *path, struct ckpt_err **err)
 static int need(const struct kind_restore *r, const json_t *o, struct ckpt_err **err)
 {
 	_cleanup_free_ char *path = NULL;
-	int rc = js_bytes(o, "path", &path, err);
+	int rc = path_get(o, &path, err);
 
 	/* Every write changes its time, so that says nothing. */
-	if (rc == 0)
+	if (rc == 0 && nameless_is(o))
+		rc = nameless_need(o, err);
+	else if (rc == 0)
 		rc = is_fifo(path, err);
-	if (rc == 0)
+	if (rc == 0 && !nameless_is(o))
 		rc = path_need(o, true, err);
 	return rc < 0 ? rc : pipe_ends_need(r, o, err);
 }
 
-static int open_it(struct kind_restore *r, const json_t *o, int *ret_fd, struct ckpt_err **err)
+/* Both ends, with which nothing that follows waits for the other one. */
+static int open_both(const json_t *o, int *ret_fd, struct ckpt_err **err)
 {
 	_cleanup_free_ char *path = NULL;
-	_cleanup_close_ int both = -1;
 	char safe[512];
 	struct stat st;
-	int bytes = 0, rc = js_bytes(o, "path", &path, err);
+	int bytes = 0, rc = path_get(o, &path, err);
 
 	if (rc == 0)
 		rc = is_fifo(path, err);
 	if (rc < 0)
 		return rc;
 	safe_text(safe, sizeof(safe), path);
-	/* With both ends open, nothing that follows waits for the other one. */
-	both = open(path, O_RDWR | O_NONBLOCK | O_CLOEXEC);
-	if (both < 0)
+	*ret_fd = open(path, O_RDWR | O_NONBLOCK | O_CLOEXEC);
+	if (*ret_fd < 0)
 		return ckpt_fail_errno(err, errno, CKPT_E_FILE_GONE, "open %s", safe);
-	if (fstat(both, &st) < 0 || !S_ISFIFO(st.st_mode) || ioctl(both, FIONREAD, &bytes) < 0)
+	if (fstat(*ret_fd, &st) < 0 || !S_ISFIFO(st.st_mode) ||
+	    ioctl(*ret_fd, FIONREAD, &bytes) < 0)
 		return ckpt_fail(err, ESTALE, CKPT_E_FILE_CHANGED, "%s is no FIFO any more", safe);
 	if (bytes)
 		return ckpt_fail(err, EBUSY, CKPT_E_FILE_CHANGED,
 				 "%s is in use: it holds %d bytes of another process", safe, bytes);
+	return 0;
+}
+
+static int open_it(struct kind_restore *r, const json_t *o, int *ret_fd, struct ckpt_err **err)
+{
+	_cleanup_close_ int both = -1;
+	int rc = nameless_is(o) ? nameless_make_open(o, O_RDWR | O_NONBLOCK, &both, err)
+				: open_both(o, &both, err);
+
+	if (rc < 0)
+		return rc;
 	(void)ret_fd; /* is the row's place in r->fd, which pipe_ends_open() fills */
 	rc = TAKE_FD(both);
 	return pipe_ends_open(r, o, rc, rc, err);
+}
+
+static int same(const json_t *saved, const json_t *now, struct ckpt_err **err)
+{
+	static const char *const keys[] = { "pipe", "end", "size", "bytes" };
+	int rc = nameless_same(saved, now, err);
+
+	if (rc == 0 && !nameless_is(saved))
+		rc = objects_same_member(saved, now, "path", err);
+	for (size_t i = 0; rc == 0 && i < sizeof(keys) / sizeof(keys[0]); i++)
+		rc = objects_same_member(saved, now, keys[i], err);
+	return rc;
 }
 
 static void describe(const struct kind_file *f, char *buf, size_t len)
 {
 	char path[300];
 
-	snprintf(buf, len, "FIFO %s, which holds %u bytes", safe_text(path, sizeof(path), f->path),
-		 f->file->pipe_bytes);
+	snprintf(buf, len, "%sFIFO %s, which holds %u bytes", f->inode->unhashed ? "removed " : "",
+		 safe_text(path, sizeof(path), f->path), f->file->pipe_bytes);
 }
 
 const struct ckpt_kind kind_fifo = {
@@ -114,6 +141,6 @@ const struct ckpt_kind kind_fifo = {
 	.save = save,
 	.need = need,
 	.open = open_it,
-	.volatile_members = pipe_volatile_members,
+	.same = same,
 	.describe = describe,
 };

@@ -4,6 +4,7 @@
 #define CKPT_KINDS_H
 
 #include "../kind.h"
+#include <limits.h>
 #include <sys/stat.h>
 
 extern const struct ckpt_kind kind_shmem;
@@ -27,6 +28,8 @@ extern const struct ckpt_kind kind_epoll;
 extern const struct ckpt_kind kind_unix;
 extern const struct ckpt_kind kind_unsupported;
 extern const struct ckpt_kind kind_ptmx;
+extern const struct ckpt_kind kind_opath;
+extern const struct ckpt_kind kind_inotify;
 
 /* Superblock magics (linux/magic.h). */
 #define MAGIC_PROC   0x9fa0u
@@ -41,7 +44,10 @@ extern const struct ckpt_kind kind_ptmx;
 
 /* ---- path.c: the program's open file ---- */
 
-/* The process's own link to an open file: /proc/PID/fd/N or /proc/PID/map_files/START-END. */
+/*
+ * The process's own link to an open file: /proc/PID/fd/N, /proc/PID/map_files/START-END or
+ * /proc/PID/cwd.
+ */
 #define KIND_LINK_LEN 96
 const char *kind_link(const struct kind_file *f, char buf[KIND_LINK_LEN]);
 /*
@@ -50,6 +56,9 @@ const char *kind_link(const struct kind_file *f, char buf[KIND_LINK_LEN]);
  */
 int kind_save_data(struct kind_dump *d, const struct kind_file *f, const char *prefix, int from,
 		   json_t *o, struct ckpt_err **err);
+/* The same through a map: `from` may be the program's own description. */
+int kind_save_mapped(struct kind_dump *d, const struct kind_file *f, const char *prefix, int from,
+		     json_t *o, struct ckpt_err **err);
 /* A descriptor of memory that only a map makes: /proc lends it, and it outlives the map. */
 int kind_lend_map(const void *mem, uint64_t size, int *ret_fd, struct ckpt_err **err);
 /* A descriptor of our own for the program's open file. */
@@ -130,7 +139,73 @@ int path_check_state(const struct kind_file *f, enum path_state state, struct ck
 int path_save_stat(const struct rec_inode *ino, const char *path, const struct stat *st, json_t *o,
 		   struct ckpt_err **err);
 
+/* ---- nameless.c: files whose name was removed ---- */
+
+/* Directories, devices, symbolic links, sockets, FIFOs: all but regular files. */
+bool nameless_is(const json_t *o);
+int nameless_save(struct kind_dump *d, const struct kind_file *f, json_t *o, struct ckpt_err **err);
+int nameless_need(const json_t *o, struct ckpt_err **err);
+/* Make it, and open every row of this file, whatever its kind: into r->fd. */
+int nameless_open(struct kind_restore *r, const json_t *o, struct ckpt_err **err);
+/* Make it, and open it with these flags for no row in particular. */
+int nameless_make_open(const json_t *o, int flags, int *ret_fd, struct ckpt_err **err);
+/* For kind->same(): all that nameless_save() writes. */
+int nameless_same(const json_t *saved, const json_t *now, struct ckpt_err **err);
+
+/*
+ * A place for a name that lasts a moment: the old path if it is free, its directories being made
+ * where they are gone; otherwise another name as near as can be.
+ */
+struct name_place {
+	int dir_fd; /* owned */
+	char name[NAME_MAX + 1];
+	bool made;     /* set by who has made the name */
+	char *path;    /* owned: of the deepest directory */
+	int made_dirs; /* of it, how many were made */
+};
+
+#define NAME_PLACE_INIT                                                                            \
+	{                                                                                          \
+		.dir_fd = -1                                                                       \
+	}
+int name_place_find(struct name_place *p, const char *path, struct ckpt_err **err);
+/* Remove the name, of a directory or another file, and the directories that were made. */
+void name_place_done(struct name_place *p);
+/* The owner and mode of a file just made there. */
+int name_place_own(const struct name_place *p, uint32_t uid, uint32_t gid, uint32_t mode,
+		   struct ckpt_err **err);
+
+/* ---- othername.c: a regular file that has another name than the one it was opened by ---- */
+
+bool othername_is(const json_t *o);
+int othername_check(const struct kind_file *f, const struct stat *st, struct ckpt_err **err);
+int othername_save(const struct kind_file *f, const struct stat *st, json_t *o,
+		   struct ckpt_err **err);
+int othername_need(const struct kind_restore *r, const json_t *o, struct ckpt_err **err);
+int othername_open(const struct kind_restore *r, const json_t *o, int flags, int *ret_fd,
+		   struct ckpt_err **err);
+int othername_same(const json_t *saved, const json_t *now, struct ckpt_err **err);
+/*
+ * name_to_handle_at(2) as "TYPE:HEX"; "" when the file system has no handles. flags: 0 or
+ * AT_SYMLINK_FOLLOW.
+ */
+#define HANDLE_TEXT (2 * 128 + 32)
+void handle_of(const char *path, int flags, char *buf, size_t len);
+/* open_by_handle_at(2) of "TYPE:HEX": the descriptor or a negative errno. */
+int handle_open(int mount_fd, const char *text, int flags);
+
+/* chardev.c: devices that hold no state of the program; the name, or NULL. */
+const char *device_stateless(unsigned int major, unsigned int minor);
+
 /* ---- path.c: restoring ---- */
+
+/* stat(2) of a path, which for a symbolic link (by `mode`) is that of the link itself. */
+int path_stat(const char *path, uint32_t mode, struct stat *ret);
+/* Is the path there, and the very file of "info", whatever became of its contents? */
+int path_need_inode(const json_t *o, const char *path, bool allow_changed, struct ckpt_err **err);
+/* Is this what "info" says? what: for messages. */
+int path_need_stat(const json_t *o, const char *what, const struct stat *st, bool allow_changed,
+		   struct ckpt_err **err);
 
 /* "path", absolute; malloc'd. */
 int path_get(const json_t *o, char **ret, struct ckpt_err **err);

@@ -24,6 +24,8 @@ const char *kind_link(const struct kind_file *f, char buf[KIND_LINK_LEN])
 {
 	if (f->fd >= 0)
 		snprintf(buf, KIND_LINK_LEN, "/proc/%d/fd/%d", f->tgid, f->fd);
+	else if (f->place)
+		snprintf(buf, KIND_LINK_LEN, "/proc/%d/%s", f->tgid, f->place);
 	else
 		snprintf(buf, KIND_LINK_LEN, "/proc/%d/map_files/%llx-%llx", f->tgid,
 			 (unsigned long long)f->map_start, (unsigned long long)f->map_end);
@@ -38,7 +40,7 @@ int kind_get_fd(const struct kind_dump *d, const struct kind_file *f, int *ret_f
 	if (f->fd >= 0)
 		*ret_fd = (int)syscall(SYS_pidfd_getfd, kind_pidfd(d, f->tgid), f->fd, 0);
 	else
-		*ret_fd = open(kind_link(f, link), O_RDONLY | O_CLOEXEC);
+		*ret_fd = open(kind_link(f, link), (f->place ? O_PATH : O_RDONLY) | O_CLOEXEC);
 	if (*ret_fd < 0)
 		return ckpt_fail_errno(err, errno, CKPT_E_SYS, "get the program's open file %s",
 				       safe_text(safe, sizeof(safe), f->path));
@@ -93,8 +95,9 @@ int kind_open_flags(const json_t *o, int *ret_flags, struct ckpt_err **err)
 	return rc;
 }
 
-int kind_save_data(struct kind_dump *d, const struct kind_file *f, const char *prefix, int from,
-		   json_t *o, struct ckpt_err **err)
+static int save_data(struct kind_dump *d, const struct kind_file *f, const char *prefix, int from,
+		     int (*copy)(int, int, uint64_t, struct ckpt_err **), json_t *o,
+		     struct ckpt_err **err)
 {
 	_cleanup_close_ int to = -1;
 	char name[40];
@@ -106,8 +109,20 @@ int kind_save_data(struct kind_dump *d, const struct kind_file *f, const char *p
 		return ckpt_fail_nomem(err);
 	rc = image_data_open(d->w, name, &to, err);
 	if (rc == 0)
-		rc = copy_sparse(from, to, f->inode->size, err);
+		rc = copy(from, to, f->inode->size, err);
 	return rc < 0 ? rc : image_data_done(d->w, name, to, err);
+}
+
+int kind_save_data(struct kind_dump *d, const struct kind_file *f, const char *prefix, int from,
+		   json_t *o, struct ckpt_err **err)
+{
+	return save_data(d, f, prefix, from, copy_sparse, o, err);
+}
+
+int kind_save_mapped(struct kind_dump *d, const struct kind_file *f, const char *prefix, int from,
+		     json_t *o, struct ckpt_err **err)
+{
+	return save_data(d, f, prefix, from, copy_mapped, o, err);
 }
 
 int kind_lend_map(const void *mem, uint64_t size, int *ret_fd, struct ckpt_err **err)
@@ -144,6 +159,11 @@ int kind_open_data(const struct kind_restore *r, const json_t *o, uint64_t size,
 
 /* ---- is the path still the file's? ---- */
 
+int path_stat(const char *path, uint32_t mode, struct stat *ret)
+{
+	return fstatat(AT_FDCWD, path, ret, S_ISLNK(mode) ? AT_SYMLINK_NOFOLLOW : 0);
+}
+
 static bool same_file(const struct stat *a, const struct stat *b)
 {
 	return a->st_dev == b->st_dev && a->st_ino == b->st_ino;
@@ -163,15 +183,17 @@ enum path_state path_state(const struct kind_file *f, struct stat *ret, char **r
 	*ret_path = NULL;
 	if (stat(kind_link(f, link), ret) < 0)
 		return PATH_MOVED_ON;
-	if (path[0] != '/' || stat(path, &st) < 0 || !same_file(ret, &st)) {
+	if (path[0] != '/' || path_stat(path, ret->st_mode, &st) < 0 || !same_file(ret, &st)) {
 		/* Of a file mapped from an overlay, the inode knows a path below it only. */
 		n = readlink(link, text, sizeof(text) - 1);
 		if (n < 0)
 			return PATH_MOVED_ON;
 		text[n] = 0;
-		if (ret->st_nlink == 0)
+		/* Not every file system counts the links of a directory. */
+		if (ret->st_nlink == 0 || (S_ISDIR(ret->st_mode) && f->inode->unhashed))
 			return PATH_UNLINKED;
-		if (text[0] != '/' || stat(text, &st) < 0 || !same_file(ret, &st))
+		if (text[0] != '/' || path_stat(text, ret->st_mode, &st) < 0 ||
+		    !same_file(ret, &st))
 			return f->inode->unhashed ? PATH_OTHER_NAME : PATH_OTHER_FILE;
 		path = text;
 	}
@@ -261,7 +283,7 @@ int path_save(const struct rec_inode *ino, const char *path, json_t *o, struct c
 {
 	struct stat st;
 
-	if (stat(path, &st) < 0 || (st.st_mode ^ ino->mode) & S_IFMT)
+	if (path_stat(path, ino->mode, &st) < 0 || (st.st_mode ^ ino->mode) & S_IFMT)
 		st = (struct stat){
 			.st_dev = makedev(ino->dev_major, ino->dev_minor),
 			.st_ino = ino->ino,
@@ -295,6 +317,8 @@ static const char *type_name(uint32_t mode)
 	       : S_ISCHR(mode)	? "a character device"
 	       : S_ISBLK(mode)	? "a block device"
 	       : S_ISFIFO(mode) ? "a FIFO"
+	       : S_ISLNK(mode)	? "a symbolic link"
+	       : S_ISSOCK(mode) ? "a socket"
 				: "a file of its type";
 }
 
@@ -373,6 +397,39 @@ static int compare(const struct was *w, const struct stat *st, const char *path,
 	return 0;
 }
 
+int path_need_stat(const json_t *o, const char *what, const struct stat *st, bool allow_changed,
+		   struct ckpt_err **err)
+{
+	struct was w = { 0 };
+	char safe[300];
+	int rc = was_parse(o, &w, err);
+
+	if (rc < 0)
+		return rc;
+	if ((st->st_mode ^ w.mode) & S_IFMT)
+		return ckpt_fail(err, ESTALE, CKPT_E_FILE_GONE, "%s is no longer %s",
+				 safe_text(safe, sizeof(safe), what), type_name(w.mode));
+	return allow_changed ? 0 : compare(&w, st, what, err);
+}
+
+int path_need_inode(const json_t *o, const char *path, bool allow_changed, struct ckpt_err **err)
+{
+	struct was w = { 0 };
+	char safe[300];
+	struct stat st;
+	int rc = was_parse(o, &w, err);
+
+	if (rc < 0)
+		return rc;
+	if (path_stat(path, w.mode, &st) < 0)
+		return ckpt_fail_errno(err, errno, CKPT_E_FILE_GONE, "look at %s",
+				       safe_text(safe, sizeof(safe), path));
+	rc = path_need_stat(o, path, &st, true, err);
+	if (rc == 0 && !allow_changed && st.st_ino != w.ino && has_stable_inodes(w.fstype))
+		rc = fail_changed(path, "it was replaced by another of this name", err);
+	return rc;
+}
+
 int path_need(const json_t *o, bool allow_changed, struct ckpt_err **err)
 {
 	_cleanup_free_ char *path = NULL;
@@ -385,14 +442,11 @@ int path_need(const json_t *o, bool allow_changed, struct ckpt_err **err)
 		rc = was_parse(o, &w, err);
 	if (rc < 0)
 		return rc;
-	safe_text(safe, sizeof(safe), path);
-	if (stat(path, &st) < 0) {
+	if (path_stat(path, w.mode, &st) < 0) {
+		safe_text(safe, sizeof(safe), path);
 		if (errno == ENOENT || errno == ENOTDIR)
 			return ckpt_fail(err, errno, CKPT_E_FILE_GONE, "%s is gone", safe);
 		return ckpt_fail_errno(err, errno, CKPT_E_FILE_GONE, "look at %s", safe);
 	}
-	if ((st.st_mode ^ w.mode) & S_IFMT)
-		return ckpt_fail(err, ESTALE, CKPT_E_FILE_GONE, "%s is no longer %s", safe,
-				 type_name(w.mode));
-	return allow_changed ? 0 : compare(&w, &st, path, err);
+	return path_need_stat(o, path, &st, allow_changed, err);
 }

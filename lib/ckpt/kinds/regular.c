@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 /*
- * Regular files: opened again by path. A file that was unlinked while open has none: its contents
+ * Regular files: opened again by path, or by another name they have (othername.c). A file that was
+ * unlinked while open has none: its contents
  * are saved in the image, up to a limit, and it is made again and unlinked again. Of several
  * descriptions of one such inode the first object carries it, the others name that object
  * ("inode_of").
@@ -73,36 +74,84 @@ static int check_limit(const struct kind_dump *d, uint64_t bytes, struct ckpt_er
 	return -EFBIG;
 }
 
+/* Up to this size, or with few holes, a file is read through a map. */
+#define MAPPED_BYTES (16U << 20)
+
+/*
+ * Opening it would be told to who watches it, the program itself perhaps, and break a lease. With a
+ * description that can be read there is no need to; but of long holes only another, with a position
+ * of its own, tells.
+ */
+static bool can_map(const struct kind_file *f)
+{
+	return f->file && f->inode->f_mode & FMODE_READ_BIT;
+}
+
 static int check(const struct kind_dump *d, const struct kind_file *f, struct ckpt_err **err)
 {
 	_cleanup_free_ char *path = NULL;
 	struct stat st;
 	enum path_state state = path_state(f, &st, &path);
 
+	if (state == PATH_UNLINKED && f->file && f->file->has_locks & 4 && !can_map(f)) {
+		ckpt_fail(err, EOPNOTSUPP, CKPT_E_UNSUPPORTED,
+			  "it was deleted, and to read it would break a lease on it");
+		ckpt_hint(err, "let the program give the lease back (fcntl F_SETLEASE, F_UNLCK)");
+		return -EOPNOTSUPP;
+	}
 	if (state == PATH_UNLINKED && !f->path_cut)
 		return check_limit(d, allocated(&st), err);
+	if (state == PATH_OTHER_NAME && !f->path_cut)
+		return othername_check(f, &st, err);
 	return path_check_state(f, state, err);
 }
 
-static int save_contents(struct kind_dump *d, const struct kind_file *f, json_t *o,
-			 struct ckpt_err **err)
+static int save_contents(struct kind_dump *d, const struct kind_file *f, const struct stat *st,
+			 json_t *o, struct ckpt_err **err)
 {
 	_cleanup_close_ int from = -1;
 	char link[KIND_LINK_LEN];
 
+	if (can_map(f) && (f->inode->size <= MAPPED_BYTES || f->file->has_locks & 4 ||
+			   allocated(st) > f->inode->size / 2)) {
+		int rc = kind_get_fd(d, f, &from, err);
+
+		return rc < 0 ? rc : kind_save_mapped(d, f, "deleted", from, o, err);
+	}
 	/* A description of our own: the program's may not be readable, and its position is its own.
 	 */
-	from = open(kind_link(f, link), O_RDONLY | O_CLOEXEC);
+	from = open(kind_link(f, link), O_RDONLY | O_NONBLOCK | O_CLOEXEC);
 	if (from < 0)
 		return ckpt_fail_errno(err, errno, CKPT_E_SYS, "read the deleted file");
 	return kind_save_data(d, f, "deleted", from, o, err);
+}
+
+/*
+ * The first object that is this file. Of a file mapped from an overlay the area knows the inode
+ * below it only; the numbers that stat(2) says are the same for both.
+ */
+static uint32_t first_of(const struct kind_dump *d, const struct kind_file *f,
+			 const struct stat *st)
+{
+	uint32_t first = objects_by_inode(d->os, f->inode->inode_id);
+	char link[KIND_LINK_LEN];
+	struct stat other;
+
+	for (size_t i = 0; !f->file && i + 1 < first; i++) {
+		const struct kind_file *g = &d->os->row[i].f;
+
+		if (!strcmp(g->inode->fstype, "overlay") && stat(kind_link(g, link), &other) == 0 &&
+		    other.st_dev == st->st_dev && other.st_ino == st->st_ino)
+			return d->os->row[i].id;
+	}
+	return first;
 }
 
 static int save_unlinked(struct kind_dump *d, const struct kind_file *f, const struct stat *st,
 			 json_t *o, struct ckpt_err **err)
 {
 	uint32_t id = objects_id(d->os, f->inode->file_id);
-	uint32_t first = objects_by_inode(d->os, f->inode->inode_id);
+	uint32_t first = first_of(d, f, st);
 	int rc = js_set_bytes(o, "path", f->path);
 
 	rc |= js_set_bool(o, "deleted", true);
@@ -119,7 +168,7 @@ static int save_unlinked(struct kind_dump *d, const struct kind_file *f, const s
 		return 0;
 	d->deleted_bytes += allocated(st);
 	rc = check_limit(d, d->deleted_bytes, err);
-	return rc < 0 ? rc : save_contents(d, f, o, err);
+	return rc < 0 ? rc : save_contents(d, f, st, o, err);
 }
 
 static int save(struct kind_dump *d, const struct kind_file *f, json_t *o, struct ckpt_err **err)
@@ -133,6 +182,8 @@ static int save(struct kind_dump *d, const struct kind_file *f, json_t *o, struc
 		return ckpt_fail(err, ESRCH, CKPT_E_GONE, "the process has closed it");
 	if (state == PATH_UNLINKED)
 		return save_unlinked(d, f, &st, o, err);
+	if (state == PATH_OTHER_NAME)
+		return othername_save(f, &st, o, err);
 	/* In the final comparison a name may be gone, or another's: that is for same() to say. */
 	rc = d->contents ? path_check_state(f, state, err) : 0;
 	if (rc == 0)
@@ -179,6 +230,8 @@ static int need(const struct kind_restore *r, const json_t *o, struct ckpt_err *
 	struct unlinked u;
 	int rc;
 
+	if (othername_is(o))
+		return othername_need(r, o, err);
 	if (!is_unlinked(o))
 		return path_need(o, r->allow_changed, err);
 	rc = path_get(o, &path, err);
@@ -264,25 +317,54 @@ static int fill_unlinked(struct kind_restore *r, const json_t *o, const struct u
 	return 0;
 }
 
+/*
+ * The description by which a file was made without a name, if another of its descriptions comes
+ * first: only such a file can be given a name later (linkat(2)). 0: there is none.
+ */
+static size_t maker_of(const struct kind_restore *r, const json_t *o, int *ret_flags)
+{
+	json_int_t id = json_integer_value(json_object_get(o, "id"));
+	int64_t flags = 0;
+
+	for (size_t i = (size_t)id + 1; i < r->n_fd; i++) {
+		const json_t *row = json_array_get(r->objects, i - 1);
+
+		if (is_unlinked(row) && json_object_get(row, "inode_of") &&
+		    json_integer_value(json_object_get(row, "inode_of")) == id && r->fd[i] < 0 &&
+		    json_equal(json_object_get(row, "kind"), json_object_get(o, "kind")) &&
+		    js_i64(row, "flags", &flags, NULL) == 0 && flags & TMPFILE_BIT &&
+		    kind_open_flags(row, ret_flags, NULL) == 0)
+			return i;
+	}
+	return 0;
+}
+
 static int open_unlinked(struct kind_restore *r, const json_t *o, const char *path, int flags,
 			 int *ret_fd, struct ckpt_err **err)
 {
 	_cleanup_close_ int fill = -1, fd = -1;
+	int maker_flags = 0, rc;
 	struct unlinked u;
-	int rc;
+	size_t maker;
 
 	if (json_object_get(o, "inode_of"))
 		return kind_open_other(r, o, flags & ~TMPFILE_BIT, ret_fd, err);
 	rc = unlinked_parse(o, &u, err);
 	if (rc < 0)
 		return rc;
-	fill = make_unlinked(path, flags, &fd, err);
+	maker = flags & TMPFILE_BIT ? 0 : maker_of(r, o, &maker_flags);
+	fill = make_unlinked(path, maker ? maker_flags | TMPFILE_BIT : flags, &fd, err);
 	if (fill < 0)
 		return fill;
 	rc = fill_unlinked(r, o, &u, fill, err);
-	if (rc == 0)
+	if (rc == 0 && maker) {
+		r->fd[maker] = TAKE_FD(fd);
+		rc = kind_reopen(r->fd[maker], flags, "a file that has no name", err);
+		*ret_fd = rc;
+	} else if (rc == 0) {
 		*ret_fd = TAKE_FD(fd);
-	return rc;
+	}
+	return rc < 0 ? rc : 0;
 }
 
 static int open_it(struct kind_restore *r, const json_t *o, int *ret_fd, struct ckpt_err **err)
@@ -300,6 +382,8 @@ static int open_it(struct kind_restore *r, const json_t *o, int *ret_fd, struct 
 		return rc;
 	if (is_unlinked(o))
 		return open_unlinked(r, o, path, flags | ((int)saved & TMPFILE_BIT), ret_fd, err);
+	if (othername_is(o))
+		return othername_open(r, o, flags & ~O_DIRECTORY, ret_fd, err);
 	*ret_fd = open(path, flags & ~O_DIRECTORY);
 	if (*ret_fd < 0)
 		return ckpt_fail_errno(err, errno, CKPT_E_FILE_GONE, "open %s",
@@ -326,11 +410,13 @@ static void describe(const struct kind_file *f, char *buf, size_t len)
  */
 static int same(const json_t *saved, const json_t *now, struct ckpt_err **err)
 {
-	static const char *const named[] = { "path", NULL };
+	static const char *const named[] = { "path", "other_name", NULL };
 	static const char *const unlinked[] = { "mode",	    "uid",	"gid", "size",
 						"mtime_ns", "inode_of", NULL };
 	const char *const *key = is_unlinked(saved) ? unlinked : named;
 
+	if (othername_is(saved))
+		return othername_same(saved, now, err);
 	if (is_unlinked(saved) != is_unlinked(now))
 		return ckpt_fail(err, EIO, CKPT_E_DIFFERENT, "it is deleted only before or after");
 	for (; *key; key++) {

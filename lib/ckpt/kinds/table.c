@@ -13,6 +13,7 @@ const struct ckpt_kind *const ckpt_kinds[] = {
 	&kind_memfd,
 	&kind_regular,
 	&kind_directory,
+	&kind_opath,
 	&kind_tty,
 	&kind_ptmx,
 	&kind_chardev,
@@ -24,6 +25,7 @@ const struct ckpt_kind *const ckpt_kinds[] = {
 	&kind_pidfds,
 	&kind_epoll,
 	&kind_unix,
+	&kind_inotify,
 	&kind_unsupported,
 	NULL,
 	/* clang-format on */

@@ -40,7 +40,6 @@ static const struct known {
 	{ "anon_inodefs", "[[]mount_api]", "a detached mount", "" },
 	{ "anon_inodefs", "[[]secretmem]", "secret memory (memfd_secret(2))", SECRET_HINT },
 	{ "anon_inodefs", "seccomp notify", "a seccomp listener", "" },
-	{ "anon_inodefs", "inotify", "an inotify instance", "" },
 	{ "anon_inodefs", "bpf-prog", "a BPF program", "" },
 	{ "anon_inodefs", "bpf*", "a BPF object", "" },
 	{ "anon_inodefs", "btf", "BPF type information", "" },
