@@ -54,10 +54,10 @@ enum rec_type {
 	REC_AIO = 25,
 	REC_SEM_UNDO = 26,
 	REC_SECCOMP = 27,
-	/* Details of a descriptor. */
-	REC_BPF_MAP = 29,
 	/* Of a descriptor again: one per mark of a group; of a directory: its use of dnotify. */
 	REC_NOTIFY_MARK = 28,
+	/* Details of a descriptor. */
+	REC_BPF_MAP = 29,
 	REC_TYPE_NR
 };
 
