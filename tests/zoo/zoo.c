@@ -15,6 +15,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 const char *zoo_go;
@@ -169,6 +170,67 @@ int zoo_end(void)
 	else
 		zoo_put("ok\n");
 	return n != 0;
+}
+
+/* ---- children ---- */
+
+static int zoo_handshake = -1;
+
+pid_t zoo_fork(void)
+{
+	int end[2];
+	pid_t child;
+	char c;
+
+	zoo_need(pipe2(end, O_CLOEXEC) == 0);
+	child = fork();
+	zoo_need(child >= 0);
+	if (child == 0) {
+		close(end[0]);
+		if (zoo_handshake >= 0)
+			close(zoo_handshake);
+		zoo_handshake = end[1];
+		atomic_store(&zoo_failures, 0);
+		return 0;
+	}
+	close(end[1]);
+	while (read(end[0], &c, 1) < 0 && errno == EINTR)
+		;
+	close(end[0]);
+	return child;
+}
+
+void zoo_here(void)
+{
+	close(zoo_handshake);
+	zoo_handshake = -1;
+}
+
+_Noreturn void zoo_leave(void)
+{
+	_exit(atomic_load(&zoo_failures) != 0);
+}
+
+void zoo_join_at(const char *file, int line, pid_t child)
+{
+	int status = -1;
+	pid_t got;
+
+	do
+		got = waitpid(child, &status, __WALL);
+	while (got < 0 && errno == EINTR);
+	if (got != child)
+		zoo_fail(file, line, "waiting for process %d: %s", child, strerror(errno));
+	else if (status)
+		zoo_fail(file, line, "process %d ended with status %#x", child, (unsigned)status);
+}
+
+void *zoo_shared(size_t len)
+{
+	void *p = mmap(NULL, len, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+
+	zoo_need(p != MAP_FAILED);
+	return p;
 }
 
 double zoo_now(clockid_t clock)
