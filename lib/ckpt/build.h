@@ -66,6 +66,7 @@ struct build {
 	json_t *task;	   /* borrowed from the manifest */
 	bool zombie;
 	struct build *parent; /* NULL: the root's */
+	struct build *maker;  /* with a copy of whose memory it is born; NULL: a helper's */
 	/* In whose row it stands, who sets it up for all: itself unless it is shared. */
 	struct build *mm_owner, *files_owner, *fs_owner, *sighand_owner;
 	struct core_file core; /* its descriptor is open only while pages are read */

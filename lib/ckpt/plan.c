@@ -568,6 +568,18 @@ int plan_make(struct plan *p, const struct plan_task *tasks, size_t n, struct ck
 	return rc;
 }
 
+void plan_makers(const struct plan *p, size_t n, int *ret)
+{
+	for (size_t i = 0; i < n; i++)
+		ret[i] = -1;
+	for (size_t i = 0; i < p->n; i++) {
+		const struct plan_step *s = &p->step[i];
+
+		if (s->what == PLAN_MAKE && (size_t)s->task < n && s->maker < (int)n)
+			ret[s->task] = s->maker;
+	}
+}
+
 void plan_done(struct plan *p)
 {
 	free(p->step);
