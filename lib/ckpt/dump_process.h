@@ -19,7 +19,7 @@ struct dump_process {
 	bool zombie;
 	pid_t tid;		       /* a frozen thread, through which all is done */
 	struct dump_process *mm_owner; /* whose memory it uses; itself, mostly */
-	struct dump_process *maker; /* who makes it when it is restored (plan.h); NULL: a helper */
+	struct dump_process *maker; /* whose pages it can be born with (plan_makers()), or NULL */
 	struct taken taken;
 	struct area_pages pages;
 	struct inherited inherited; /* pages that its maker's core has */

@@ -64,8 +64,9 @@ struct plan {
 int plan_make(struct plan *p, const struct plan_task *tasks, size_t n, struct ckpt_err **err);
 void plan_done(struct plan *p);
 /*
- * Whose memory each of the n tasks is born with a copy of, by index; -1: nobody's of the tree, as
- * the root and those that helpers make.
+ * With a copy of whose memory each of the n tasks can be born, by index: that of its maker, or of
+ * the one that makes the helper who makes it; helpers are made when all memory is there. -1: the
+ * root.
  */
 void plan_makers(const struct plan *p, size_t n, int *ret);
 
