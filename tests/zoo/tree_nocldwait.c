@@ -16,7 +16,7 @@ enum how { IGNORES, NOCLDWAIT, NOCLDSTOP, HOW_NR };
 
 static volatile sig_atomic_t n_came;
 
-static atomic_int *go;
+static atomic_int *go, *looked;
 
 static void on_child(int sig)
 {
@@ -75,6 +75,7 @@ static void parent(enum how how)
 	for (int i = 0; how == NOCLDWAIT && i < 5000 && n_came == before; i++)
 		zoo_sleep_ms(1);
 	zoo_same(n_came, before + (how == NOCLDWAIT));
+	atomic_fetch_add(looked, 1);
 	while (!atomic_load(go))
 		zoo_sleep_ms(1);
 	if (how == NOCLDSTOP) {
@@ -93,7 +94,8 @@ int main(void)
 	pid_t pid[HOW_NR];
 
 	zoo_start();
-	go = zoo_shared(sizeof(*go));
+	go = zoo_shared(2 * sizeof(*go));
+	looked = go + 1;
 	for (int i = 0; i < HOW_NR; i++) {
 		pid[i] = zoo_fork();
 		if (pid[i] == 0)
@@ -101,7 +103,8 @@ int main(void)
 	}
 	zoo_ready();
 	zoo_wait();
-	zoo_sleep_ms(20); /* they look at their zombies and stopped children first, mostly */
+	while (atomic_load(looked) < HOW_NR)
+		zoo_sleep_ms(1);
 	atomic_store(go, 1);
 	for (int i = 0; i < HOW_NR; i++)
 		zoo_join(pid[i]);

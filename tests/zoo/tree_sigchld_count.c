@@ -14,7 +14,7 @@
 
 static volatile sig_atomic_t n_came;
 
-static atomic_int *turn;
+static atomic_int *turn, *looked;
 
 static void on_child(int sig)
 {
@@ -89,8 +89,7 @@ static void blocking_parent(bool pending)
 	zoo_check(sigtimedwait(&set, &si, &none) < 0 && errno == EAGAIN,
 		  "a SIGCHLD of process %d (code %d) is pending", si.si_pid, si.si_code);
 	kill(child, SIGCONT);
-	while (!atomic_load(turn))
-		zoo_sleep_ms(1);
+	atomic_fetch_add(looked, 1);
 	zoo_join(child);
 	if (first)
 		zoo_same(waitpid(first, NULL, 0), first);
@@ -106,7 +105,8 @@ int main(void)
 	int before;
 
 	zoo_start();
-	turn = zoo_shared(sizeof(*turn));
+	turn = zoo_shared(2 * sizeof(*turn));
+	looked = turn + 1;
 	child[0] = zoo_fork();
 	if (child[0] == 0)
 		blocking_parent(true);
@@ -133,6 +133,8 @@ int main(void)
 	zoo_same(n_came, before);
 	kill(child[2], SIGCONT);
 	kill(child[3], SIGCONT);
+	while (atomic_load(looked) < 2)
+		zoo_sleep_ms(1);
 	/* Two that went on, and six that end: some may be one signal. */
 	atomic_store(turn, 1);
 	for (int i = 0; i < 6; i++)
