@@ -66,6 +66,7 @@ struct build {
 	json_t *task;	   /* borrowed from the manifest */
 	bool zombie;
 	struct build *parent; /* NULL: the root's */
+	struct build *maker; /* whose pages it can be born with (plan_makers()); NULL: the root's */
 	/* In whose row it stands, who sets it up for all: itself unless it is shared. */
 	struct build *mm_owner, *files_owner, *fs_owner, *sighand_owner;
 	struct core_file core; /* its descriptor is open only while pages are read */
@@ -94,7 +95,13 @@ struct restore {
 	struct plan plan;
 	struct build *proc; /* in the order of the manifest: root first */
 	size_t n_procs;
-	pid_t *helper; /* pids as seen here, 0: not there (any more) */
+
+	struct build_helper {
+		pid_t pid;  /* as seen here, 0: not there (any more) */
+		pid_t vpid; /* as the tree sees it */
+		struct build *copy_of;
+	} * helper;
+
 	int self_fd;   /* pidfd of this process, inherited: late objects are taken through it */
 	pid_t ns_init; /* --new-pidns: the init of the new namespace, else 0 */
 	uint32_t pid_ns_inum; /* of that namespace */

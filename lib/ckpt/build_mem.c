@@ -103,7 +103,7 @@ static bool is_copy(const struct build_area *a, const struct build_area *p)
 	       !strcmp(a->name ? a->name : "", p->name ? p->name : "");
 }
 
-/* Has the parent the whole of this range, in its core or from its own parent? */
+/* Has the maker the whole of this range, in its core or from its own maker? */
 static bool parent_has(const struct build *p, uint64_t at, uint64_t end)
 {
 	size_t k = 0;
@@ -125,17 +125,17 @@ static bool parent_has(const struct build *p, uint64_t at, uint64_t end)
 	return true;
 }
 
-/* Inherited pages must lie in private areas that the parent has alike, and the parent must have
+/* Inherited pages must lie in private areas that the maker has alike, and the maker must have
  * them. */
 int build_check_inherited(struct build *b, struct ckpt_err **err)
 {
 	const struct inherited *h = &b->inherited;
-	const struct build *p = b->parent;
+	const struct build *p = b->maker;
 	size_t k = 0, m = 0;
 
 	if (h->n && (!p || p->mm_owner != p))
 		return ckpt_fail(err, EINVAL, CKPT_E_IMAGE,
-				 "process %d has pages of a parent that has no memory", b->vpid);
+				 "process %d has pages of a process that has no memory", b->vpid);
 	for (size_t i = 0; i < h->n; i++) {
 		uint64_t at = h->range[i].start, end = h->range[i].end;
 
@@ -153,7 +153,7 @@ int build_check_inherited(struct build *b, struct ckpt_err **err)
 			    !parent_has(p, at, stop))
 				return ckpt_fail(
 					err, EINVAL, CKPT_E_IMAGE,
-					"process %d has not the pages at %#llx from its parent",
+					"process %d has not the pages at %#llx from another",
 					b->vpid, (unsigned long long)at);
 			at = stop;
 		}

@@ -531,6 +531,49 @@ static int stop_again(struct build *b, int sig, struct ckpt_err **err)
 	return 0;
 }
 
+/*
+ * Stopped and continued: the parent can ask for that with WCONTINUED as long as it has not done so,
+ * and the process is not stopped again. The thread passes its stops up to the delivery of the
+ * SIGCONT, by which time the parent was told, and is interrupted there.
+ */
+static int stop_and_continue(struct build *b)
+{
+	pid_t tid = b->thread[0].tid;
+	int stopped_by = 0, status = 0, rc = stop_by(b, SIGSTOP, &stopped_by);
+
+	if (rc == 0)
+		rc = trace_set_sigmask(tid, ~(1ULL << (SIGCONT - 1)));
+	if (rc == 0)
+		rc = kill(b->pid, SIGCONT) < 0 ? -errno : 0;
+	do {
+		if (rc == 0)
+			rc = trace_resume(tid, PTRACE_CONT, 0);
+		if (rc == 0)
+			rc = trace_wait(tid, TRACE_STOP_DEADLINE_MS, &status);
+	} while (rc == 0 && WIFSTOPPED(status) && status >> 16 == TRACE_EVENT_STOP);
+	if (rc == 0 && (!WIFSTOPPED(status) || WSTOPSIG(status) != SIGCONT))
+		rc = -EIO;
+	if (rc == 0)
+		rc = trace_interrupt(tid);
+	if (rc == 0)
+		rc = trace_resume(tid, PTRACE_CONT, 0);
+	return rc < 0 ? rc : trace_wait_stop(tid, TRACE_STOP_DEADLINE_MS, &stopped_by);
+}
+
+static int continue_again(struct build *b, struct ckpt_err **err)
+{
+	int rc;
+
+	if (!json_is_true(json_object_get(b->task, "continued")))
+		return 0;
+	rc = stop_and_continue(b);
+	if (rc < 0)
+		return ckpt_fail_errno(err, rc, CKPT_E_DIED, "continue process %d again", b->vpid);
+	if (b->parent)
+		b->parent->n_told++;
+	return 0;
+}
+
 /* It acts when we let go: in a stopped process, after the next SIGCONT that does not remove it. */
 static int send_pending_stops(const struct build *b, struct ckpt_err **err)
 {
@@ -570,9 +613,10 @@ int build_finish(struct build *b, struct ckpt_err **err)
 
 	if (rc == 0)
 		rc = last_calls(b, err);
-
 	if (rc == 0 && stopped)
 		rc = stop_again(b, stopped, err);
+	else if (rc == 0)
+		rc = continue_again(b, err);
 	for (size_t i = 0; rc == 0 && i < b->n_threads; i++)
 		rc = set_final_state(&b->thread[i], err);
 	return rc < 0 ? rc : send_pending_stops(b, err);

@@ -117,9 +117,12 @@ static int forget_told(struct build *b, const struct build_thread *t, struct ckp
 
 	for (size_t i = 0; rc == 0 && i < b->r->n_procs; i++) {
 		const struct build *c = &b->r->proc[i];
-		const json_t *info = json_object_get(c->task, "info");
+		const json_t *info;
 
-		if (c->parent != b || !json_integer_value(json_object_get(info, "stopped")) ||
+		if (c->parent != b)
+			continue;
+		info = json_object_get(c->task, "info");
+		if (!json_integer_value(json_object_get(info, "stopped")) ||
 		    !json_is_true(json_object_get(info, "stop_told")))
 			continue;
 		rc = build_room(b, t->tid, 1, 0, err);

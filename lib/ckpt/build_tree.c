@@ -27,14 +27,25 @@ static bool is_helper(const struct restore *r, int task)
 	return (size_t)task >= r->n_procs;
 }
 
-static pid_t pid_of(const struct restore *r, int task)
+static struct build_helper *helper_of(const struct restore *r, int task)
 {
-	return is_helper(r, task) ? r->helper[(size_t)task - r->n_procs] : r->proc[task].pid;
+	return &r->helper[(size_t)task - r->n_procs];
 }
 
-static pid_t vpid_of(const struct restore *r, const struct plan_step *s)
+static pid_t pid_of(const struct restore *r, int task)
 {
-	return is_helper(r, s->task) ? s->pid : r->proc[s->task].vpid;
+	return is_helper(r, task) ? helper_of(r, task)->pid : r->proc[task].pid;
+}
+
+/* With a copy of whose memory a child of it is born; NULL: of none but the arena. */
+static struct build *copied_by(const struct restore *r, int maker)
+{
+	struct build *m;
+
+	if (is_helper(r, maker))
+		return helper_of(r, maker)->copy_of;
+	m = r->proc[maker].zombie ? &r->proc[maker] : r->proc[maker].mm_owner;
+	return m->has_memory ? m : m->copy_of;
 }
 
 /* The pid, as we see it, of the one that has this pid in the new namespace. */
@@ -154,22 +165,28 @@ static int end_helper(struct restore *r, pid_t pid, pid_t vpid, pid_t maker, str
 
 static int make_helper(struct restore *r, const struct plan_step *s, struct ckpt_err **err)
 {
-	pid_t *at = &r->helper[(size_t)s->task - r->n_procs], maker = pid_of(r, s->maker);
-	pid_t unfit[HELPER_TRIES][2];
+	struct build_helper *h = helper_of(r, s->task), unfit[HELPER_TRIES];
+	pid_t maker = pid_of(r, s->maker);
 	size_t n = 0;
 	int rc;
 
-	do {
-		pid_t vpid = 0;
-
-		rc = clone_by(r, maker, s->pid, 0, 0, &vpid, at, err);
-		if (rc < 0 || s->pid || !is_needed(r, vpid))
+	for (;;) {
+		rc = clone_by(r, maker, s->pid, 0, 0, &h->vpid, &h->pid, err);
+		if (rc < 0 || s->pid || !is_needed(r, h->vpid))
 			break;
-		unfit[n][0] = *at;
-		unfit[n++][1] = vpid;
-	} while (n < HELPER_TRIES);
-	while (n-- > 0 && rc == 0)
-		rc = end_helper(r, unfit[n][0], unfit[n][1], maker, err);
+		unfit[n++] = *h;
+		h->pid = 0;
+		if (n == HELPER_TRIES) {
+			rc = ckpt_fail(err, EAGAIN, CKPT_E_RESTORE, "no pid is left for a helper");
+			break;
+		}
+	}
+	for (size_t i = 0; i < n; i++) {
+		int rc2 = end_helper(r, unfit[i].pid, unfit[i].vpid, maker, rc < 0 ? NULL : err);
+
+		rc = rc < 0 ? rc : rc2;
+	}
+	h->copy_of = copied_by(r, s->maker);
 	return rc;
 }
 
@@ -196,7 +213,7 @@ static int make_root(struct restore *r, struct ckpt_err **err)
 
 static int make_process(struct restore *r, const struct plan_step *s, struct ckpt_err **err)
 {
-	struct build *b = &r->proc[s->task], *m = NULL;
+	struct build *b = &r->proc[s->task];
 	int32_t exit_signal = 0;
 	pid_t vpid = 0;
 	int rc = 0;
@@ -212,15 +229,12 @@ static int make_process(struct restore *r, const struct plan_step *s, struct ckp
 			rc = clone_by(r, pid_of(r, s->maker), b->vpid, s->flags, exit_signal, &vpid,
 				      &b->pid, err);
 		b->made = b->pid > 0;
-		if (!is_helper(r, s->maker))
-			m = r->proc[s->maker].mm_owner;
+		b->copy_of = copied_by(r, s->maker);
 	}
 	if (rc < 0)
 		return rc;
 	if (b->n_threads)
 		b->thread[0].tid = b->pid;
-	/* Helpers are born of processes without memory or whose pages nobody shares. */
-	b->copy_of = m && m->has_memory ? m : m ? m->copy_of : NULL;
 	return settle_in(b, err);
 }
 
@@ -242,7 +256,7 @@ static pid_t outside_group(const struct restore *r)
 static int take_step(struct restore *r, const struct plan_step *s, struct ckpt_err **err)
 {
 	pid_t pid = pid_of(r, s->task);
-	int rc = 0;
+	int rc;
 
 	switch (s->what) {
 	case PLAN_MAKE:
@@ -258,11 +272,8 @@ static int take_step(struct restore *r, const struct plan_step *s, struct ckpt_e
 	case PLAN_MEMORY:
 		return build_memory(&r->proc[s->task], err);
 	case PLAN_END:
-		for (size_t i = 0; i < r->plan.n; i++)
-			if (r->plan.step[i].what == PLAN_MAKE && r->plan.step[i].task == s->task)
-				rc = end_helper(r, pid, vpid_of(r, &r->plan.step[i]),
-						pid_of(r, s->maker), err);
-		r->helper[(size_t)s->task - r->n_procs] = 0;
+		rc = end_helper(r, pid, helper_of(r, s->task)->vpid, pid_of(r, s->maker), err);
+		helper_of(r, s->task)->pid = 0;
 		return rc;
 	}
 	return 0;
@@ -374,7 +385,7 @@ static void kill_process(struct build *b)
 void tree_kill(struct restore *r)
 {
 	for (size_t i = 0; i < r->plan.n_helpers && r->helper; i++)
-		kill_and_wait(r->helper[i]);
+		kill_and_wait(r->helper[i].pid);
 	for (size_t i = r->n_procs; i-- > 0;)
 		kill_process(&r->proc[i]);
 	if (r->ns_init)

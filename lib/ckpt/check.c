@@ -511,6 +511,7 @@ static int check_snapshot(struct loader *l, const struct snapshot *s, const stru
 {
 	_cleanup_free_ pid_t *pids = NULL;
 	struct objects os = { 0 };
+	struct plan plan = { 0 };
 	struct kind_dump d = { .loader = l,
 			       .snap = s,
 			       .os = &os,
@@ -527,7 +528,10 @@ static int check_snapshot(struct loader *l, const struct snapshot *s, const stru
 	if (rc == 0)
 		rc = look_resources(l, t, &d, &os, f, err);
 	if (rc == 0)
+		rc = look_births(s, t, &plan, f, err);
+	if (rc == 0)
 		rc = sum_up(s, t, f, err);
+	plan_done(&plan);
 	objects_done(&os);
 	kind_pids_close(&d);
 	return rc;

@@ -48,6 +48,7 @@ struct dump {
 	uint64_t start_boottime_ns;
 	struct snapshot *snap;
 	struct objects os;
+	struct plan plan; /* of the births of what is in `snap` */
 	struct freeze freeze;
 	struct tree tree; /* as it was frozen; outlives the thaw */
 	struct trace_clock clock;
@@ -85,6 +86,7 @@ static void dump_done(struct dump *d)
 		trace_clock_stop(&d->clock);
 	image_writer_done(&d->image);
 	stash_done(&d->stash);
+	plan_done(&d->plan);
 	drop_snapshot(d);
 	tree_done(&d->tree);
 	json_decref(d->objects);
@@ -116,6 +118,9 @@ static int judge(struct dump *d, const struct tree *t, struct ckpt_err **err)
 		rc = objects_collect_in_flight(&d->os, &d->kd, d->snap, err);
 	if (rc == 0)
 		rc = look_resources(d->loader, t, &d->kd, &d->os, f, err);
+	plan_done(&d->plan);
+	if (rc == 0)
+		rc = look_births(d->snap, t, &d->plan, f, err);
 	if (rc == 0)
 		rc = look_verdict(f, d->pid, err);
 	ckpt_findings_free(f);
@@ -164,14 +169,6 @@ static int look(struct dump *d, struct ckpt_err **err)
 
 /* ---- steps 3 and 4 ---- */
 
-static struct dump_process *process_of(const struct dump *d, pid_t tgid)
-{
-	for (size_t i = 0; i < d->n_procs; i++)
-		if (d->proc[i].tgid == tgid)
-			return &d->proc[i];
-	return NULL;
-}
-
 /* Whose memory it uses: that of the first process of the dump with the same one. */
 static struct dump_process *owner_of(const struct dump *d, const struct dump_process *p)
 {
@@ -199,7 +196,6 @@ static int list_processes(struct dump *d, struct ckpt_err **err)
 		p->tgid = t->proc[i].tgid;
 		p->ppid = t->proc[i].ppid;
 		p->zombie = t->proc[i].zombie;
-		p->parent = i ? process_of(d, p->ppid) : NULL;
 		frozen = freeze_threads(&d->freeze, p->tgid, &n);
 		p->tid = n ? frozen[0].tid : 0;
 		if (!n && !p->zombie)
@@ -231,6 +227,19 @@ static int same_processes(struct dump *d, struct ckpt_err **err)
 		if (!p->zombie)
 			p->mm_owner = owner_of(d, p);
 	}
+	return 0;
+}
+
+/* Who will have the memory that each is born with a copy of. */
+static int find_makers(struct dump *d, struct ckpt_err **err)
+{
+	_cleanup_free_ int *maker = calloc(d->n_procs, sizeof(*maker));
+
+	if (!maker)
+		return ckpt_fail_nomem(err);
+	plan_makers(&d->plan, d->n_procs, maker);
+	for (size_t i = 0; i < d->n_procs; i++)
+		d->proc[i].maker = maker[i] >= 0 ? &d->proc[maker[i]] : NULL;
 	return 0;
 }
 
@@ -274,6 +283,8 @@ static int take(struct dump *d, struct ckpt_err **err)
 		rc = same_processes(d, err);
 	if (rc == 0)
 		rc = judge(d, &d->tree, err); /* they may have opened something since */
+	if (rc == 0)
+		rc = find_makers(d, err);
 	if (rc == 0)
 		rc = take_processes(d, err);
 	if (rc == 0)

@@ -111,11 +111,10 @@ static bool any_unforked(const struct dump_process *p, const struct snapshot *s)
 	return false;
 }
 
-/* The parent whose pages it may have: one with a memory of its own in this dump. */
+/* Whose pages it can be given by its birth: of a maker with a memory of its own. */
 static const struct dump_process *page_parent(const struct dump_process *p)
 {
-	return p->parent && !p->parent->zombie && p->parent->mm_owner == p->parent ? p->parent
-										   : NULL;
+	return p->maker && !p->maker->zombie && p->maker->mm_owner == p->maker ? p->maker : NULL;
 }
 
 static int find_inherited(struct dump_process *p, const struct snapshot *s, struct ckpt_err **err)

@@ -19,10 +19,10 @@ struct dump_process {
 	bool zombie;
 	pid_t tid;		       /* a frozen thread, through which all is done */
 	struct dump_process *mm_owner; /* whose memory it uses; itself, mostly */
-	struct dump_process *parent;   /* in the dump, or NULL */
+	struct dump_process *maker; /* whose pages it can be born with (plan_makers()), or NULL */
 	struct taken taken;
 	struct area_pages pages;
-	struct inherited inherited; /* pages that its parent's core has */
+	struct inherited inherited; /* pages that its maker's core has */
 	bool found; /* `pages` are all its pages, and set aside where they must be */
 	struct twin twin;
 	uint64_t stash_at; /* where its part of the stash begins */

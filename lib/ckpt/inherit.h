@@ -2,8 +2,9 @@
 /*
  * Pages that a process has from its parent and that neither has written to since: one physical page
  * for both. They are left out of the child's core, and the restored child gets them as it did
- * before, by being forked from its parent. In the manifest: "inherited" of an "mm", rows
- * "START-END" in hexadecimal.
+ * before, by being forked from its parent; so they are looked for only where the plan (plan.h) has
+ * it forked from that parent, or from the sibling that makes it. In the manifest: "inherited" of an
+ * "mm", rows "START-END" in hexadecimal.
  */
 #ifndef CKPT_INHERIT_H
 #define CKPT_INHERIT_H

@@ -4,7 +4,6 @@
 #include "aio.h"
 #include "areas.h"
 #include "kinds/kinds.h"
-#include "plan.h"
 #include "safe.h"
 #include "sysvipc.h"
 #include "tasks.h"
@@ -340,23 +339,19 @@ static int judge_one(struct judge *j, const struct snapshot *s, struct ckpt_err 
 	return rc;
 }
 
-/* Can the births of the tree be repeated? */
-static int judge_births(struct judge *j, const struct snapshot *s, struct ckpt_err **err)
+int look_births(const struct snapshot *s, const struct tree *t, struct plan *ret,
+		struct ckpt_findings *f, struct ckpt_err **err)
 {
 	struct ckpt_err *why = NULL;
-	struct plan plan;
-	int rc = tasks_plan(s, j->tree, &plan, &why);
+	int rc = tasks_plan(s, t, ret, &why);
 
-	if (rc == 0) {
-		plan_done(&plan);
+	if (rc == 0)
 		return 0;
-	}
-	if (rc == -ENOMEM) {
-		ckpt_err_free(why);
-		return ckpt_fail_nomem(err);
-	}
-	rc = no(j, "process tree", "parents and sessions", ckpt_err_text(why), ckpt_err_hint(why),
-		err);
+	if (rc == -ENOMEM)
+		rc = ckpt_fail_nomem(err);
+	else
+		rc = findings_add(f, CKPT_NO, "process tree", "parents and sessions",
+				  ckpt_err_text(why), ckpt_err_hint(why), err);
 	ckpt_err_free(why);
 	return rc;
 }
@@ -381,8 +376,6 @@ int look_resources(struct loader *l, const struct tree *t, const struct kind_dum
 		if (!t->proc[i].zombie)
 			rc = judge_one(&j, d->snap, err);
 	}
-	if (rc == 0)
-		rc = judge_births(&j, d->snap, err);
 	if (rc == 0)
 		rc = objects_check(os, d, f, err);
 	snapshot_free(self);

@@ -4,6 +4,7 @@
 #define CKPT_LOOK_H
 
 #include "kind.h"
+#include "plan.h"
 #include "session.h"
 #include "tree.h"
 
@@ -18,6 +19,10 @@ int look_tree(struct loader *l, const struct snapshot *s, const struct tree *t, 
 /* One finding per task attribute, memory area and open file. */
 int look_resources(struct loader *l, const struct tree *t, const struct kind_dump *d,
 		   const struct objects *os, struct ckpt_findings *f, struct ckpt_err **err);
+
+/* Can the births of the tree be repeated, by this plan? If not, a finding, and *ret is empty. */
+int look_births(const struct snapshot *s, const struct tree *t, struct plan *ret,
+		struct ckpt_findings *f, struct ckpt_err **err);
 
 /* The first "no" of the findings as an error (and how many more there are), or 0. */
 int look_verdict(const struct ckpt_findings *f, pid_t pid, struct ckpt_err **err);

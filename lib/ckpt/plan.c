@@ -482,9 +482,30 @@ static int lead_group(struct planner *pl, int member, struct ckpt_err **err)
 		    err);
 }
 
+/*
+ * A group whose leader lives, but has gone to another one: it makes its old group again, and a
+ * helper holds that until all have joined.
+ */
+static int lead_left_group(struct planner *pl, const struct index *ix, int member,
+			   struct ckpt_err **err)
+{
+	pid_t pgid = pl->node[member].t->pgid;
+	int leader = find(pl, ix, pgid), h, rc;
+
+	if (leader < 0 || pl->node[member].pgid == pgid || pl->node[leader].t->pgid == pgid ||
+	    pl->node[leader].pgid == pgid)
+		return 0;
+	pl->node[leader].pgid = pgid;
+	rc = emit(pl, (struct plan_step){ .what = PLAN_SETPGID, .task = leader, .pid = pgid }, err);
+	return rc < 0 ? rc : add_helper(pl, leader, 0, &h, err);
+}
+
 static int make_groups(struct planner *pl, const struct index *ix, struct ckpt_err **err)
 {
 	int rc = 0;
+
+	for (size_t i = 0; rc == 0 && i < pl->n; i++)
+		rc = lead_left_group(pl, ix, (int)i, err);
 
 	for (size_t i = 0; rc == 0 && i < pl->n; i++)
 		if (pl->tasks[i].pgid == pl->tasks[i].pid && pl->node[i].pgid != pl->tasks[i].pid)
@@ -566,6 +587,26 @@ int plan_make(struct plan *p, const struct plan_task *tasks, size_t n, struct ck
 	free(pl.helper);
 	free(ix.sorted);
 	return rc;
+}
+
+/* The process that made it, or that made the helper who did. */
+static int maker_of(const struct plan *p, size_t n, const struct plan_step *s)
+{
+	if (s->maker < (int)n)
+		return s->maker;
+	for (const struct plan_step *h = p->step; h < s; h++)
+		if (h->what == PLAN_MAKE && h->task == s->maker)
+			return h->maker;
+	return -1;
+}
+
+void plan_makers(const struct plan *p, size_t n, int *ret)
+{
+	for (size_t i = 0; i < n; i++)
+		ret[i] = -1;
+	for (size_t i = 0; i < p->n; i++)
+		if (p->step[i].what == PLAN_MAKE && (size_t)p->step[i].task < n)
+			ret[p->step[i].task] = maker_of(p, n, &p->step[i]);
 }
 
 void plan_done(struct plan *p)

@@ -26,7 +26,7 @@ struct plan_task {
 	pid_t pgid; /* 0: the process group in which the root began */
 	bool zombie;
 	bool subreaper;
-	bool inherits; /* some of its pages are those of its parent */
+	bool inherits; /* some of its pages are those of its maker */
 	/* Equal numbers: shared; 0: with nobody. */
 	uint32_t share[PLAN_SHARED_NR];
 };
@@ -63,5 +63,11 @@ struct plan {
  */
 int plan_make(struct plan *p, const struct plan_task *tasks, size_t n, struct ckpt_err **err);
 void plan_done(struct plan *p);
+/*
+ * With a copy of whose memory each of the n tasks can be born, by index: that of its maker, or of
+ * the one that makes the helper who makes it; helpers are made when all memory is there. -1: the
+ * root.
+ */
+void plan_makers(const struct plan *p, size_t n, int *ret);
 
 #endif

@@ -78,6 +78,18 @@ static int find_relations(struct build *b, struct ckpt_err **err)
 	return 0;
 }
 
+static int find_makers(struct restore *r, struct ckpt_err **err)
+{
+	_cleanup_free_ int *maker = calloc(r->n_procs, sizeof(*maker));
+
+	if (!maker)
+		return ckpt_fail_nomem(err);
+	plan_makers(&r->plan, r->n_procs, maker);
+	for (size_t i = 0; i < r->n_procs; i++)
+		r->proc[i].maker = maker[i] >= 0 ? &r->proc[maker[i]] : NULL;
+	return 0;
+}
+
 /* The processes of the image, and the order in which they will be made. */
 static int read_tree(struct restore *r, struct ckpt_err **err)
 {
@@ -112,7 +124,7 @@ static int read_tree(struct restore *r, struct ckpt_err **err)
 				r, json_integer_value(json_object_get(r->proc[i].task, "ppid")));
 	if (rc == 0 && r->proc[0].zombie)
 		rc = ckpt_fail(err, EINVAL, CKPT_E_IMAGE, "the root is a zombie");
-	return rc;
+	return rc < 0 ? rc : find_makers(r, err);
 }
 
 static int core_by_tid(const void *a, const void *b)

@@ -528,8 +528,9 @@ static int relations_save(const struct snapshot *s, pid_t root, const struct rec
 	return rc;
 }
 
-/* SIGNAL_STOP_STOPPED of include/linux/sched/signal.h */
-#define STOP_STOPPED 0x1u
+/* SIGNAL_STOP_STOPPED and SIGNAL_STOP_CONTINUED of include/linux/sched/signal.h */
+#define STOP_STOPPED   0x1u
+#define STOP_CONTINUED 0x2u
 
 static int process_save(const struct snapshot *s, const struct rec_process *p,
 			const struct taken *taken, json_t *o)
@@ -538,6 +539,9 @@ static int process_save(const struct snapshot *s, const struct rec_process *p,
 	int rc = js_set_int(o, "oom_score_adj", p->oom_score_adj);
 
 	rc |= js_set_bool(o, "child_subreaper", p->is_child_subreaper != 0);
+	/* Its parent can ask whether it was continued; the root's is another one then. */
+	if (json_integer_value(json_object_get(o, "ppid")) && p->signal_flags & STOP_CONTINUED)
+		rc |= js_set_bool(o, "continued", true);
 	rc |= limits_save(p, o);
 	rc |= itimer_save(o, "itimer_real", &p->it_real);
 	rc |= itimer_save(o, "itimer_virtual", &p->it_virt);

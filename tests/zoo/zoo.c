@@ -5,6 +5,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/perf_event.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -14,6 +15,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 const char *zoo_go;
@@ -87,6 +89,28 @@ void zoo_same_at(const char *file, int line, const char *what, long long got, lo
 			 (unsigned long long)got, want, (unsigned long long)want);
 }
 
+/*
+ * With $ZOO_EXTRA, hold something that cannot be saved (a perf event that counts nothing), out of
+ * the way of the descriptors that the program makes itself.
+ */
+#define ZOO_EXTRA_FD 199
+
+static void zoo_hold_extra(void)
+{
+	struct perf_event_attr attr = { .type = PERF_TYPE_SOFTWARE,
+					.size = sizeof(attr),
+					.config = PERF_COUNT_SW_DUMMY,
+					.disabled = 1 };
+	int fd;
+
+	/* It executed itself. */
+	if (fcntl(ZOO_EXTRA_FD, F_GETFD) >= 0)
+		return;
+	fd = (int)syscall(SYS_perf_event_open, &attr, 0, -1, -1, 0);
+	zoo_need(fd >= 0 && dup2(fd, ZOO_EXTRA_FD) >= 0);
+	close(fd);
+}
+
 void zoo_start(void)
 {
 	zoo_log_path = getenv("ZOO_LOG");
@@ -95,6 +119,8 @@ void zoo_start(void)
 		fprintf(stderr, "ZOO_GO is not set: run me through tests/run_zoo\n");
 		exit(2);
 	}
+	if (getenv("ZOO_EXTRA"))
+		zoo_hold_extra();
 }
 
 void zoo_ready(void)
@@ -144,6 +170,67 @@ int zoo_end(void)
 	else
 		zoo_put("ok\n");
 	return n != 0;
+}
+
+/* ---- children ---- */
+
+static int zoo_handshake = -1;
+
+pid_t zoo_fork(void)
+{
+	int end[2];
+	pid_t child;
+	char c;
+
+	zoo_need(pipe2(end, O_CLOEXEC) == 0);
+	child = fork();
+	zoo_need(child >= 0);
+	if (child == 0) {
+		close(end[0]);
+		if (zoo_handshake >= 0)
+			close(zoo_handshake);
+		zoo_handshake = end[1];
+		atomic_store(&zoo_failures, 0);
+		return 0;
+	}
+	close(end[1]);
+	while (read(end[0], &c, 1) < 0 && errno == EINTR)
+		;
+	close(end[0]);
+	return child;
+}
+
+void zoo_here(void)
+{
+	close(zoo_handshake);
+	zoo_handshake = -1;
+}
+
+_Noreturn void zoo_leave(void)
+{
+	_exit(atomic_load(&zoo_failures) != 0);
+}
+
+void zoo_join_at(const char *file, int line, pid_t child)
+{
+	int status = -1;
+	pid_t got;
+
+	do
+		got = waitpid(child, &status, __WALL);
+	while (got < 0 && errno == EINTR);
+	if (got != child)
+		zoo_fail(file, line, "waiting for process %d: %s", child, strerror(errno));
+	else if (status)
+		zoo_fail(file, line, "process %d ended with status %#x", child, (unsigned)status);
+}
+
+void *zoo_shared(size_t len)
+{
+	void *p = mmap(NULL, len, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+
+	zoo_need(p != MAP_FAILED);
+	return p;
 }
 
 double zoo_now(clockid_t clock)

@@ -59,6 +59,16 @@ _Noreturn void zoo_die(const char *file, int line, const char *what);
 
 void zoo_same_at(const char *file, int line, const char *what, long long got, long long want);
 
+/* fork(2); returns in the parent when the child has called zoo_here(), or has ended. */
+pid_t zoo_fork(void);
+void zoo_here(void);
+/* End of a child. Its failures are its parent's, who calls zoo_join(). */
+_Noreturn void zoo_leave(void);
+#define zoo_join(child) zoo_join_at(__FILE_NAME__, __LINE__, child)
+void zoo_join_at(const char *file, int line, pid_t child);
+/* Zeroed memory that children will share. */
+void *zoo_shared(size_t len);
+
 double zoo_now(clockid_t clock); /* seconds */
 void zoo_sleep_ms(unsigned int ms);
 /* A call that takes `want` seconds by its own clock ended `took` after its start: not early, not
