@@ -169,17 +169,6 @@ static int look(struct dump *d, struct ckpt_err **err)
 
 /* ---- steps 3 and 4 ---- */
 
-/* Whose memory it uses: that of the first process of the dump with the same one. */
-static struct dump_process *owner_of(const struct dump *d, const struct dump_process *p)
-{
-	uint64_t mm = snapshot_task(d->snap, p->tid)->mm_id;
-
-	for (size_t i = 0; i < d->n_procs; i++)
-		if (!d->proc[i].zombie && snapshot_task(d->snap, d->proc[i].tid)->mm_id == mm)
-			return &d->proc[i];
-	return NULL;
-}
-
 static int list_processes(struct dump *d, struct ckpt_err **err)
 {
 	const struct tree *t = &d->tree;
@@ -201,6 +190,12 @@ static int list_processes(struct dump *d, struct ckpt_err **err)
 		if (!n && !p->zombie)
 			return ckpt_fail(err, EAGAIN, CKPT_E_CHANGING,
 					 "process %d ended while it was frozen", p->tgid);
+		/* The first of those that share a memory comes before the others. */
+		if (!p->zombie)
+			p->mm_owner = p;
+		for (size_t k = 0; t->proc[i].share[PLAN_MM] && k < i; k++)
+			if ((uint32_t)t->proc[k].vtgid == t->proc[i].share[PLAN_MM])
+				p->mm_owner = &d->proc[k];
 	}
 	return 0;
 }
@@ -224,8 +219,6 @@ static int same_processes(struct dump *d, struct ckpt_err **err)
 			return ckpt_fail(err, EAGAIN, CKPT_E_CHANGING,
 					 "%zu threads are frozen, but process %d has %zu", frozen,
 					 p->tgid, alive);
-		if (!p->zombie)
-			p->mm_owner = owner_of(d, p);
 	}
 	return 0;
 }
@@ -278,7 +271,9 @@ static int take(struct dump *d, struct ckpt_err **err)
 	clock_gettime(CLOCK_MONOTONIC, &d->clocks[0]);
 	clock_gettime(CLOCK_REALTIME, &d->clocks[1]);
 	clock_gettime(CLOCK_BOOTTIME, &d->clocks[2]);
-	rc = list_processes(d, err);
+	rc = tree_find_shares(&d->tree, err);
+	if (rc == 0)
+		rc = list_processes(d, err);
 	if (rc == 0)
 		rc = same_processes(d, err);
 	if (rc == 0)

@@ -39,6 +39,9 @@ int look_snapshot(struct loader *l, pid_t pid, bool only, struct tree *t, struct
 	rc = tree_find(t, l, pid, only, err);
 	if (rc < 0)
 		return rc;
+	rc = tree_find_shares(t, err);
+	if (rc < 0)
+		return rc;
 	pids = tree_pids(t, true, &n);
 	if (!pids)
 		return ckpt_fail_nomem(err);
@@ -318,20 +321,15 @@ static int judge_areas(struct judge *j, const struct snapshot *s, struct ckpt_er
 /* A live process: its threads, itself, its memory. */
 static int judge_one(struct judge *j, const struct snapshot *s, struct ckpt_err **err)
 {
-	const struct rec_task *with_files = NULL;
 	size_t first, n;
 	int rc = 0;
 
 	snapshot_tasks_of(s, j->pid, &first, &n);
-	for (size_t i = first; rc == 0 && i < first + n; i++) {
-		if (i != first && task_is_exiting(s->tasks[i]))
-			continue;
-		rc = judge_thread(j, s->tasks[first], s->tasks[i], err);
-		if (!task_is_exiting(s->tasks[i]) && !with_files)
-			with_files = s->tasks[i];
-	}
-	if (rc == 0 && with_files)
-		rc = judge_sharing(j, with_files, err);
+	for (size_t i = first; rc == 0 && i < first + n; i++)
+		if (i == first || !task_is_exiting(s->tasks[i]))
+			rc = judge_thread(j, s->tasks[first], s->tasks[i], err);
+	if (rc == 0)
+		rc = judge_sharing(j, err);
 	if (rc == 0)
 		rc = judge_process(j, s, err);
 	if (rc == 0)

@@ -557,50 +557,6 @@ static int process_save(const struct snapshot *s, const struct rec_process *p,
 
 /* ---- what processes share ---- */
 
-static uint64_t shared_id(const struct rec_task *t, enum plan_shared what)
-{
-	const uint64_t id[] = { [PLAN_MM] = t->mm_id,
-				[PLAN_FILES] = t->files_id,
-				[PLAN_FS] = t->fs_id,
-				[PLAN_SIGHAND] = t->sighand_id };
-
-	return id[what];
-}
-
-/* A thread that still has what its process has; NULL: a zombie. */
-static const struct rec_task *living_thread(const struct snapshot *s, pid_t tgid)
-{
-	size_t first, n;
-
-	snapshot_tasks_of(s, tgid, &first, &n);
-	for (size_t i = first; i < first + n; i++)
-		if (!task_is_exiting(s->tasks[i]))
-			return s->tasks[i];
-	return NULL;
-}
-
-/*
- * The number of the sharers of something: that of the first of them, as the tree is ordered, 0 when
- * the process has it for itself.
- */
-static uint32_t share_number(const struct snapshot *s, const struct tree *t, pid_t tgid,
-			     enum plan_shared what)
-{
-	const struct rec_task *me = living_thread(s, tgid);
-	uint32_t first = 0;
-	size_t n = 0;
-
-	for (size_t i = 0; me && i < t->n; i++) {
-		const struct rec_task *other = living_thread(s, t->proc[i].tgid);
-
-		if (!other || shared_id(other, what) != shared_id(me, what))
-			continue;
-		if (!n++)
-			first = (uint32_t)t->proc[i].vtgid;
-	}
-	return n > 1 ? first : 0;
-}
-
 static const char *const share_names[PLAN_SHARED_NR] = {
 	[PLAN_MM] = "mm",
 	[PLAN_FILES] = "files",
@@ -616,7 +572,7 @@ static int shares_save(const struct snapshot *s, const struct tree *t, pid_t tgi
 	int rc = json_object_set_new(o, "shares", row);
 
 	for (int i = 0; i < PLAN_SHARED_NR; i++) {
-		uint32_t number = share_number(s, t, tgid, (enum plan_shared)i);
+		uint32_t number = tree_process(t, tgid)->share[i];
 
 		owns[i] = !number || number == (uint32_t)leader->vtgid;
 		if (number)
@@ -668,7 +624,7 @@ int tasks_plan(const struct snapshot *s, const struct tree *t, struct plan *ret,
 					  .zombie = t->proc[i].zombie,
 					  .subreaper = p->is_child_subreaper };
 		for (int k = 0; k < PLAN_SHARED_NR; k++)
-			pt->share[k] = share_number(s, t, p->tgid, (enum plan_shared)k);
+			pt->share[k] = t->proc[i].share[k];
 		if (pt->sid)
 			rc = check_leader(t, p->tgid, p->sid, "session", err);
 		if (rc == 0 && pt->pgid)

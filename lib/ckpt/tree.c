@@ -3,10 +3,12 @@
 #include "tree.h"
 #include "util.h"
 
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
-#define EXIT_DEAD 16 /* task->exit_state: reaped at this moment */
+#define PF_EXITING_BIT 0x4 /* task->flags */
+#define EXIT_DEAD      16  /* task->exit_state: reaped at this moment */
 
 static int by_parent(const void *a, const void *b)
 {
@@ -70,6 +72,25 @@ static void add_children(struct tree *t, const struct tree_process *all, size_t 
 		t->proc[t->n++] = all[low];
 }
 
+static int by_pid(const void *a, const void *b, void *tree)
+{
+	const struct tree *t = tree;
+	pid_t x = t->proc[*(const uint32_t *)a].tgid, y = t->proc[*(const uint32_t *)b].tgid;
+
+	return x < y ? -1 : x > y;
+}
+
+static int sort_by_tgid(struct tree *t)
+{
+	t->by_tgid = calloc(t->n + 1, sizeof(*t->by_tgid));
+	if (!t->by_tgid)
+		return -ENOMEM;
+	for (size_t i = 0; i < t->n; i++)
+		t->by_tgid[i] = (uint32_t)i;
+	qsort_r(t->by_tgid, t->n, sizeof(*t->by_tgid), by_pid, t);
+	return 0;
+}
+
 int tree_find(struct tree *t, struct loader *l, pid_t root, bool only, struct ckpt_err **err)
 {
 	_cleanup_free_ struct tree_process *all = NULL;
@@ -91,21 +112,115 @@ int tree_find(struct tree *t, struct loader *l, pid_t root, bool only, struct ck
 	/* t->n grows on the way: breadth first. */
 	for (size_t i = 0; !only && i < t->n; i++)
 		add_children(t, all, n, t->proc[i].tgid);
+	return sort_by_tgid(t) < 0 ? ckpt_fail_nomem(err) : 0;
+}
+
+/* ---- what is shared ---- */
+
+/* A thread that has something. */
+struct holder {
+	uint64_t id;
+	size_t index; /* of its process in the tree, SIZE_MAX: outside */
+	pid_t tgid;
+};
+
+static int by_id(const void *a, const void *b)
+{
+	const struct holder *x = a, *y = b;
+
+	if (x->id != y->id)
+		return x->id < y->id ? -1 : 1;
+	return x->index < y->index ? -1 : x->index > y->index;
+}
+
+static uint64_t shared_id(const struct rec_member *m, enum plan_shared what)
+{
+	const uint64_t id[PLAN_SHARED_NR] = { [PLAN_MM] = m->mm_id,
+					      [PLAN_FILES] = m->files_id,
+					      [PLAN_FS] = m->fs_id,
+					      [PLAN_SIGHAND] = m->sighand_id };
+
+	return id[what];
+}
+
+/* All of one id; those outside come last. */
+static void note_group(struct tree *t, enum plan_shared what, const struct holder *h, size_t n)
+{
+	pid_t outside = h[n - 1].index == SIZE_MAX ? h[n - 1].tgid : 0;
+	bool several = false;
+
+	for (size_t i = 1; i < n; i++)
+		several |= h[i].index != SIZE_MAX && h[i].index != h[0].index;
+	for (size_t i = 0; i < n && h[i].index != SIZE_MAX; i++) {
+		struct tree_process *p = &t->proc[h[i].index];
+
+		/* Threads with a table of their own may share it, too: the process's counts. */
+		if (several)
+			p->share[what] = (uint32_t)t->proc[h[0].index].vtgid;
+		p->outside[what] = outside ? outside : p->outside[what];
+	}
+}
+
+static size_t list_holders(const struct tree *t, enum plan_shared what, struct holder *h)
+{
+	const struct snapshot *s = t->members;
+	size_t n = 0;
+
+	for (size_t i = 0; i < s->n_members; i++) {
+		const struct rec_member *m = s->members[i];
+		const struct tree_process *p = tree_process(t, m->tgid);
+		uint64_t id = shared_id(m, what);
+
+		if (id && !m->exit_state && !(m->pf_flags & PF_EXITING_BIT))
+			h[n++] = (struct holder){ id, p ? (size_t)(p - t->proc) : SIZE_MAX,
+						  m->tgid };
+	}
+	return n;
+}
+
+int tree_find_shares(struct tree *t, struct ckpt_err **err)
+{
+	_cleanup_free_ struct holder *h = calloc(t->members->n_members + 1, sizeof(*h));
+
+	if (!h)
+		return ckpt_fail_nomem(err);
+	for (int what = 0; what < PLAN_SHARED_NR; what++) {
+		size_t n = list_holders(t, (enum plan_shared)what, h), first = 0;
+
+		qsort(h, n, sizeof(*h), by_id);
+		for (size_t i = 1; i <= n; i++) {
+			if (i < n && h[i].id == h[first].id)
+				continue;
+			note_group(t, (enum plan_shared)what, h + first, i - first);
+			first = i;
+		}
+	}
 	return 0;
 }
 
 void tree_done(struct tree *t)
 {
 	free(t->proc);
+	free(t->by_tgid);
 	snapshot_free(t->members);
 	*t = (struct tree){ 0 };
 }
 
 const struct tree_process *tree_process(const struct tree *t, pid_t tgid)
 {
-	for (size_t i = 0; i < t->n; i++)
-		if (t->proc[i].tgid == tgid)
-			return &t->proc[i];
+	size_t low = 0, high = t->by_tgid ? t->n : 0;
+
+	while (low < high) {
+		size_t middle = low + (high - low) / 2;
+		const struct tree_process *p = &t->proc[t->by_tgid[middle]];
+
+		if (p->tgid == tgid)
+			return p;
+		if (p->tgid < tgid)
+			low = middle + 1;
+		else
+			high = middle;
+	}
 	return NULL;
 }
 

@@ -5,6 +5,7 @@
 
 #include "err.h"
 #include "loader.h"
+#include "plan.h"
 #include <stdbool.h>
 
 /* A process of the tree: itself, or a zombie that its parent has not waited for. */
@@ -13,6 +14,12 @@ struct tree_process {
 	pid_t vtgid; /* in its own pid namespace */
 	bool zombie; /* no thread of it lives */
 	uint64_t start_boottime_ns;
+	/*
+	 * By tree_find_shares(). The number of those processes of the tree that have something in
+	 * common: the vtgid of the first of them; 0: it has it for itself.
+	 */
+	uint32_t share[PLAN_SHARED_NR];
+	pid_t outside[PLAN_SHARED_NR]; /* a process that is not of the tree and has it, too; or 0 */
 };
 
 struct tree {
@@ -20,6 +27,7 @@ struct tree {
 	 * times. */
 	struct tree_process *proc;
 	size_t n;
+	uint32_t *by_tgid;	  /* owned: indices of proc, sorted */
 	struct snapshot *members; /* owned: every thread of the machine */
 };
 
@@ -28,6 +36,8 @@ struct tree {
  * tree. *t is for tree_done(), on failure too.
  */
 int tree_find(struct tree *t, struct loader *l, pid_t root, bool only, struct ckpt_err **err);
+/* What its processes share, as the listing had it. 0 or -ENOMEM with err. */
+int tree_find_shares(struct tree *t, struct ckpt_err **err);
 void tree_done(struct tree *t);
 /* NULL: not of the tree. */
 const struct tree_process *tree_process(const struct tree *t, pid_t tgid);

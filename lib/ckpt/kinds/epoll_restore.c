@@ -41,7 +41,7 @@ struct instance {
 	bool done;
 };
 
-struct plan {
+struct watch_plan {
 	const struct kind_restore *r;
 	struct instance *instance; /* owned */
 	size_t n;
@@ -145,7 +145,7 @@ static bool is_epoll(const struct kind_restore *r, uint32_t object)
 	return !strcmp(kind_name(r, object), "epoll");
 }
 
-static void plan_done(struct plan *p)
+static void watch_plan_done(struct watch_plan *p)
 {
 	for (size_t i = 0; i < p->n; i++)
 		free(p->instance[i].watch);
@@ -153,11 +153,12 @@ static void plan_done(struct plan *p)
 	free(p->fd);
 }
 
-static int plan_make(const struct kind_restore *r, struct plan *p, struct ckpt_err **err)
+static int watch_plan_make(const struct kind_restore *r, struct watch_plan *p,
+			   struct ckpt_err **err)
 {
 	int rc = 0;
 
-	*p = (struct plan){ .r = r };
+	*p = (struct watch_plan){ .r = r };
 	p->instance = calloc(r->n_fd, sizeof(*p->instance));
 	p->fd = calloc(r->n_fd, sizeof(*p->fd));
 	if (!p->instance || !p->fd)
@@ -174,7 +175,7 @@ static int plan_make(const struct kind_restore *r, struct plan *p, struct ckpt_e
 /* ---- in the process apart ---- */
 
 /* Descriptors of what is needed, above all numbers that are to be used. */
-static int move_away(struct plan *p, struct ckpt_err **err)
+static int move_away(struct watch_plan *p, struct ckpt_err **err)
 {
 	int highest = -1;
 
@@ -193,7 +194,7 @@ static int move_away(struct plan *p, struct ckpt_err **err)
 	return 0;
 }
 
-static int add(const struct plan *p, const struct instance *in, const struct watch *w,
+static int add(const struct watch_plan *p, const struct instance *in, const struct watch *w,
 	       uint32_t events, struct ckpt_err **err)
 {
 	struct epoll_event e = { .events = events, .data.u64 = w->data };
@@ -211,7 +212,7 @@ static int add(const struct plan *p, const struct instance *in, const struct wat
 }
 
 /* Take what is ready, all of it; the number of events. */
-static size_t take(const struct plan *p, const struct instance *in)
+static size_t take(const struct watch_plan *p, const struct instance *in)
 {
 	struct epoll_event e[64];
 	size_t all = 0;
@@ -224,8 +225,8 @@ static size_t take(const struct plan *p, const struct instance *in)
 	return all;
 }
 
-static int add_disabled(const struct plan *p, const struct instance *in, const struct watch *w,
-			struct ckpt_err **err)
+static int add_disabled(const struct watch_plan *p, const struct instance *in,
+			const struct watch *w, struct ckpt_err **err)
 {
 	struct poke poke = POKE_NONE;
 	int rc = add(p, in, w, w->events | EPOLL_ALL_EVENTS, err);
@@ -256,7 +257,7 @@ static bool is_enabled(const struct watch *w)
 	return !epoll_is_disabled(w->events) && !w->signals_of;
 }
 
-static int add_enabled(const struct plan *p, const struct instance *in, struct ckpt_err **err)
+static int add_enabled(const struct watch_plan *p, const struct instance *in, struct ckpt_err **err)
 {
 	int rc = 0;
 
@@ -271,7 +272,7 @@ static int add_enabled(const struct plan *p, const struct instance *in, struct c
 	return rc;
 }
 
-static bool inner_done(const struct plan *p, const struct instance *in)
+static bool inner_done(const struct watch_plan *p, const struct instance *in)
 {
 	for (size_t i = 0; i < p->n; i++)
 		for (size_t j = 0; !p->instance[i].done && j < in->n; j++)
@@ -282,7 +283,7 @@ static bool inner_done(const struct plan *p, const struct instance *in)
 
 static int work(void *arg, struct ckpt_err **err)
 {
-	struct plan *p = arg;
+	struct watch_plan *p = arg;
 	size_t left = p->n, before;
 	int rc = move_away(p, err);
 
@@ -344,7 +345,7 @@ static int add_signalfd(struct kind_restore *r, const struct instance *in, const
 	return rc < 0 ? rc : r->call(r->userdata, w->signals_of, &watch, err);
 }
 
-static int add_signalfds(struct kind_restore *r, const struct plan *p, struct ckpt_err **err)
+static int add_signalfds(struct kind_restore *r, const struct watch_plan *p, struct ckpt_err **err)
 {
 	int rc = 0;
 
@@ -359,7 +360,7 @@ static int add_signalfds(struct kind_restore *r, const struct plan *p, struct ck
 /* The first of them does it for all. */
 int epoll_connect(struct kind_restore *r, const json_t *o, int fd, struct ckpt_err **err)
 {
-	struct plan p;
+	struct watch_plan p;
 	int rc;
 
 	(void)fd;
@@ -370,11 +371,11 @@ int epoll_connect(struct kind_restore *r, const json_t *o, int fd, struct ckpt_e
 			return 0;
 		break;
 	}
-	rc = plan_make(r, &p, err);
+	rc = watch_plan_make(r, &p, err);
 	if (rc == 0)
 		rc = kind_apart(work, &p, err);
 	if (rc == 0)
 		rc = add_signalfds(r, &p, err);
-	plan_done(&p);
+	watch_plan_done(&p);
 	return rc;
 }
