@@ -225,46 +225,23 @@ static int judge_thread(struct judge *j, const struct rec_task *leader, const st
 	return rc == 0 ? judge_namespaces(j, t, err) : rc;
 }
 
-/* A process outside of the tree that has this in common with it; 0: none. */
-static pid_t sharer_outside(const struct judge *j, size_t member_offset, uint64_t id)
+static int judge_sharing(struct judge *j, struct ckpt_err **err)
 {
-	const struct snapshot *s = j->tree->members;
-
-	for (size_t i = 0; id && i < s->n_members; i++) {
-		const struct rec_member *m = s->members[i];
-		const char *at = (const char *)m + member_offset;
-
-		if (*(const uint64_t *)(const void *)at == id && !tree_process(j->tree, m->tgid))
-			return m->tgid;
-	}
-	return 0;
-}
-
-static int judge_sharing(struct judge *j, const struct rec_task *t, struct ckpt_err **err)
-{
-	const struct {
-		size_t offset;
-		uint64_t id;
-		const char *what;
-	} row[] = {
-		{ offsetof(struct rec_member, mm_id), t->mm_id, "memory" },
-		{ offsetof(struct rec_member, files_id), t->files_id, "descriptor table" },
-		{ offsetof(struct rec_member, fs_id), t->fs_id, "working directory" },
-		{ offsetof(struct rec_member, sighand_id), t->sighand_id, "signal handlers" },
-	};
-
+	static const char *const what[PLAN_SHARED_NR] = { [PLAN_MM] = "memory",
+							  [PLAN_FILES] = "descriptor table",
+							  [PLAN_FS] = "working directory",
+							  [PLAN_SIGHAND] = "signal handlers" };
+	const struct tree_process *p = tree_process(j->tree, j->pid);
 	char subject[32], why[200], who[128];
 	int rc = 0;
 
 	snprintf(subject, sizeof(subject), "process %d", j->pid);
-	for (size_t i = 0; rc == 0 && i < sizeof(row) / sizeof(row[0]); i++) {
-		pid_t pid = sharer_outside(j, row[i].offset, row[i].id);
-
-		if (!pid)
+	for (int i = 0; rc == 0 && i < PLAN_SHARED_NR; i++) {
+		if (!p->outside[i])
 			continue;
-		kind_process_words(pid, who, sizeof(who));
+		kind_process_words(p->outside[i], who, sizeof(who));
 		snprintf(why, sizeof(why), "shared with %s, which is not in the tree", who);
-		rc = no(j, subject, row[i].what, why, "checkpoint the tree that has both", err);
+		rc = no(j, subject, what[i], why, "checkpoint the tree that has both", err);
 	}
 	return rc;
 }
