@@ -325,21 +325,24 @@ static int keep_copies(struct build *b, struct ckpt_err **err)
 		if (rc == 0)
 			rc = open_kept(b, &b->area[i], err);
 	}
-	return rc < 0 ? rc : arena_run(&b->r->arena, b->pid, err);
+	return rc;
 }
 
 /* The kernel maps vvar and vdso together, vvar first. */
 static int map_vdso(struct build *b, struct ckpt_err **err)
 {
+	int rc = 0;
+
 	for (size_t i = 0; i < b->n_areas; i++) {
 		if (!b->area[i].special || b->area[i].aio)
 			continue;
-		if (!b->area[i].kept)
+		rc = b->area[i].kept ? 0 : build_room(b, b->pid, 1, 0, err);
+		if (rc == 0 && !b->area[i].kept)
 			arena_op(&b->r->arena, "map the vdso", SYS_arch_prctl, ARCH_MAP_VDSO_64,
 				 b->area[i].start, 0, 0, 0, 0);
 		break;
 	}
-	return arena_run(&b->r->arena, b->pid, err);
+	return rc;
 }
 
 static int map_flags(const struct build_area *a)
@@ -855,6 +858,51 @@ static int verify_end(struct verifier *v, int rc, struct ckpt_err **err)
 	return rc < 0 ? rc : v->rc;
 }
 
+/* Runs of few pages: put into place from here. Cheaper than to have the process read them. */
+#define SMALL_PAGES 256
+
+static int write_runs(struct build *b, const char *pages, struct ckpt_err **err)
+{
+	struct iovec remote[64], local = { (void *)(uintptr_t)pages, 0 };
+	size_t n = 0;
+
+	for (size_t i = 0; i < b->core.n_runs; i++) {
+		const struct core_run *r = &b->core.runs[i];
+		ssize_t got;
+
+		remote[n++] = (struct iovec){ (void *)(uintptr_t)r->start, r->n_pages * CORE_PAGE };
+		local.iov_len += r->n_pages * CORE_PAGE;
+		if (n < sizeof(remote) / sizeof(remote[0]) && i + 1 < b->core.n_runs)
+			continue;
+		got = process_vm_writev(b->pid, &local, 1, remote, n, 0);
+		if (got != (ssize_t)local.iov_len)
+			return ckpt_fail_errno(err, got < 0 ? errno : EFAULT, CKPT_E_RESTORE,
+					       "write the memory of process %d", b->vpid);
+		local.iov_base = (char *)local.iov_base + got;
+		local.iov_len = n = 0;
+	}
+	return 0;
+}
+
+static int fill_small(struct build *b, int from, struct ckpt_err **err)
+{
+	size_t bytes = b->core.n_pages * CORE_PAGE, at = 0;
+	_cleanup_free_ char *pages = malloc(bytes);
+	int rc;
+
+	if (!pages)
+		return ckpt_fail_nomem(err);
+	rc = pread_all(from, pages, bytes, b->pages_offset);
+	if (rc < 0)
+		return ckpt_fail_errno(err, rc, CKPT_E_IMAGE, "read the core file of process %d",
+				       b->vpid);
+	for (size_t i = 0; rc == 0 && !b->core.compressed && i < b->core.n_runs; i++) {
+		rc = core_verify_run(&b->core.runs[i], pages + at, err);
+		at += b->core.runs[i].n_pages * CORE_PAGE;
+	}
+	return rc < 0 ? rc : write_runs(b, pages, err);
+}
+
 /* Give the process a descriptor of its pages, and fill them in. */
 static int fill_from_core(struct build *b, struct ckpt_err **err)
 {
@@ -867,6 +915,11 @@ static int fill_from_core(struct build *b, struct ckpt_err **err)
 	rc = image_file_open(&b->r->im, false, name, &b->core.fd, err);
 	if (rc == 0)
 		rc = core_pages_fd(&b->core, b->core.compressed, &ours, &b->pages_offset, err);
+	if (rc == 0 && b->core.n_pages <= SMALL_PAGES) {
+		rc = fill_small(b, ours, err);
+		close_reset(&b->core.fd);
+		return rc;
+	}
 	if (rc == 0)
 		rc = build_take_fd(b, ours, &b->pages_fd, err);
 	if (rc < 0)
@@ -896,8 +949,6 @@ int build_memory(struct build *b, struct ckpt_err **err)
 			rc = finish_area(b, &b->area[i], err);
 	if (rc == 0)
 		rc = install_guards(b, err);
-	if (rc == 0)
-		rc = arena_run(&b->r->arena, b->pid, err);
 	if (rc == 0)
 		rc = set_mm_fields(b, err);
 	b->has_memory = rc == 0;

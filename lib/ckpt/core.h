@@ -114,6 +114,8 @@ void core_done(struct core_file *c);
 /* XXH3-128 of the head (all before the first page), as core_write() gives it: 32 hex digits and
  * NUL. */
 int core_head_xxh3(int fd /* borrowed */, char hex[33], struct ckpt_err **err);
+/* Check the checksum of one run, whose pages are these. */
+int core_verify_run(const struct core_run *r, const void *pages, struct ckpt_err **err);
 /* Check the checksums of all runs. */
 int core_verify(struct core_file *c, struct ckpt_err **err);
 /*

@@ -568,6 +568,14 @@ static int core_frame_work(void *ctx, void *scratch, const uint8_t *in, size_t l
 	return 0;
 }
 
+static int core_fail_altered(const struct core_run *r, struct ckpt_err **err)
+{
+	return ckpt_fail(err, EBADMSG, CKPT_E_IMAGE,
+			 "the core file is damaged: the pages at 0x%llx-0x%llx were altered",
+			 (unsigned long long)r->start,
+			 (unsigned long long)(r->start + r->n_pages * CORE_PAGE));
+}
+
 /* Sum the pages of each run. */
 static int core_stream_check(struct core_stream *s, const uint8_t *buf, size_t len,
 			     struct ckpt_err **err)
@@ -586,11 +594,7 @@ static int core_stream_check(struct core_stream *s, const uint8_t *buf, size_t l
 		if (s->done < bytes)
 			continue;
 		if (XXH3_64bits_digest(s->hash) != r->xxh3)
-			return ckpt_fail(err, EBADMSG, CKPT_E_IMAGE,
-					 "the core file is damaged: the pages at 0x%llx-0x%llx "
-					 "were altered",
-					 (unsigned long long)r->start,
-					 (unsigned long long)(r->start + bytes));
+			return core_fail_altered(r, err);
 		s->run++;
 		s->done = 0;
 	}
@@ -646,6 +650,13 @@ static int core_run_stream(const struct core_file *c, bool verify, int out_fd,
 				  err);
 	XXH3_freeState(s.hash);
 	return r;
+}
+
+int core_verify_run(const struct core_run *r, const void *pages, struct ckpt_err **err)
+{
+	uint64_t bytes = r->n_pages * CORE_PAGE;
+
+	return XXH3_64bits(pages, bytes) == r->xxh3 ? 0 : core_fail_altered(r, err);
 }
 
 int core_verify(struct core_file *c, struct ckpt_err **err)
