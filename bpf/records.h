@@ -662,7 +662,7 @@ struct rec_unix {
 	__u32 backlog; /* sk_max_ack_backlog */
 	__u32 n_messages;
 	__u32 n_pending;	       /* connections not accepted yet */
-	__u16 name_len, peer_name_len; /* of sun_path; 0: no name */
+	__u16 name_len, peer_name_len; /* of sun_path, a path's NUL left out; 0: no name */
 	__u32 n_groups;		       /* may exceed what group[] holds */
 	struct rec_unix_cred peer_cred;
 	__u32 group[REC_UNIX_GROUPS];

@@ -42,18 +42,20 @@ static __always_inline bool unix_is_dead(struct sock *sk)
 	return BPF_CORE_READ(sk, __sk_common.skc_flags) & SOCK_FLAG_DEAD;
 }
 
-/* Its name without the family; returns the length, 0 when it has none. */
+/*
+ * Its name without the family; returns the length, 0 when it has none. The NUL at the end of a path
+ * is not counted: behind the longest one it lies beyond sun_path.
+ */
 static __always_inline __u32 unix_name(struct sock *sk, char *name)
 {
 	struct unix_address *addr = BPF_CORE_READ((struct unix_sock *)sk, addr);
 	__u32 len = addr ? (__u32)BPF_CORE_READ(addr, len) - 2 : 0;
+	__u64 from = (__u64)addr + bpf_core_field_offset(struct unix_address, name) + 2;
+	__u32 some = len > REC_UNIX_NAME ? REC_UNIX_NAME : len;
 
-	if (!addr || len > REC_UNIX_NAME)
+	if (!len || len > REC_UNIX_NAME + 1 || bpf_probe_read_kernel(name, some, (void *)from))
 		return 0;
-	if (bpf_probe_read_kernel(
-		    name, len, (char *)addr + bpf_core_field_offset(struct unix_address, name) + 2))
-		return 0;
-	return len;
+	return name[0] ? len - 1 : len;
 }
 
 static __always_inline void unix_cred(struct rec_unix_cred *out, struct pid *pid,

@@ -28,10 +28,11 @@ struct peek {
 	int fd;	 /* owned */
 	int off; /* as the program has it */
 	int rights;
-	bool failed; /* an error waits, which a peek would take away */
-	uint64_t at; /* offset of the next message */
-	bool begun;  /* some message with contents is behind */
-	char *buf;   /* owned, for the longest message */
+	bool failed;	      /* an error waits, which a peek would take away */
+	uint64_t at;	      /* offset of the next message */
+	bool begun;	      /* it is not the first one */
+	unsigned int n_empty; /* empty datagrams before it that were passed over */
+	char *buf;	      /* owned, for the longest message */
 };
 
 static int peek_begin(const struct kind_dump *d, const struct kind_file *f,
@@ -78,7 +79,8 @@ static ssize_t peek_call(struct peek *p, struct msghdr *h, size_t want, bool urg
 {
 	struct iovec iov = { p->buf, want };
 	int flags = MSG_PEEK | MSG_DONTWAIT | MSG_CMSG_CLOEXEC | (urgent ? MSG_OOB : 0);
-	int off = (int)p->at;
+	/* Of the first message no offset is needed. */
+	int off = p->begun ? (int)p->at : -1;
 	ssize_t n;
 
 	h->msg_iov = &iov;
@@ -90,29 +92,65 @@ static ssize_t peek_call(struct peek *p, struct msghdr *h, size_t want, bool urg
 }
 
 /*
- * The next message into p->buf, with its files when h has room for them. A byte sent with MSG_OOB
- * that heads the queue is passed over by ordinary peeking, and has no place in the offsets then.
- * An empty datagram is marked as peeked by the kernel; that tells only on later peeks of the
- * program's with an offset of its own.
+ * An empty datagram stands at the same offset as the next one. The kernel gives it once, and marks
+ * it as peeked then; which tells only on later peeks of the program's with an offset of its own. So
+ * it is asked for only when it carries files, and passed over when the next one is wanted.
  */
-static int peek_next(struct peek *p, const struct rec_unix_msg *m, struct msghdr *h,
-		     struct ckpt_err **err)
+static ssize_t peek_datagram(struct peek *p, const struct rec_unix_msg *m, struct msghdr *h)
+{
+	struct msghdr wanted = *h;
+	ssize_t n;
+
+	if (!m->len && !h->msg_control) {
+		p->n_empty++;
+		p->begun = true;
+		return 0;
+	}
+	n = peek_call(p, h, m->len ? m->len : 1, false);
+	while (n == 0 && m->len && p->n_empty) {
+		p->n_empty--;
+		*h = wanted;
+		n = peek_call(p, h, m->len, false);
+	}
+	p->begun = true;
+	return n;
+}
+
+/*
+ * A byte sent with MSG_OOB that heads the queue is passed over by ordinary peeking, and has no
+ * place in the offsets then.
+ */
+static ssize_t peek_stream(struct peek *p, const struct rec_unix_msg *m, struct msghdr *h)
 {
 	bool urgent = m->flags & REC_UNIX_MSG_OOB && m->len && !p->begun &&
 		      !(p->look->sk->flags & REC_UNIX_OOB_INLINE);
-	bool stream = p->look->sk->type == SOCK_STREAM;
-	ssize_t n = 0;
+	ssize_t n = m->len ? peek_call(p, h, m->len, urgent) : 0;
 
-	if (m->len || !stream)
-		n = peek_call(p, h, m->len ? m->len : 1, urgent);
+	p->begun |= m->len && !urgent;
+	if (urgent)
+		p->at -= m->len;
+	return n;
+}
+
+/* The next message into p->buf, with its files when h has room for them. */
+static int peek_next(struct peek *p, const struct rec_unix_msg *m, struct msghdr *h,
+		     struct ckpt_err **err)
+{
+	bool stream = p->look->sk->type == SOCK_STREAM;
+	ssize_t n = stream ? peek_stream(p, m, h) : peek_datagram(p, m, h);
+
+	if (n == -EAGAIN && !m->len) {
+		ckpt_fail(err, EOPNOTSUPP, CKPT_E_UNSUPPORTED,
+			  "an empty message with a file waits behind others");
+		ckpt_hint(err, "try again when the program has received it");
+		return -EOPNOTSUPP;
+	}
 	if (n < 0)
 		return ckpt_fail_errno(err, (int)n, CKPT_E_SYS, "look at a message of a socket");
 	if ((size_t)n != m->len)
 		return ckpt_fail(err, EIO, CKPT_E_CHANGING,
 				 "a message has %zd bytes, not the %u seen before", n, m->len);
-	if (!urgent)
-		p->at += m->len;
-	p->begun |= m->len && !urgent;
+	p->at += m->len;
 	return 0;
 }
 
