@@ -331,6 +331,19 @@ static int thread_save(const struct snapshot *s, const struct rec_task *t,
 	return rc;
 }
 
+/* Its number stays the process's, its user's that of the process for those who send it signals, and
+ * its status what the parent is told in the end. */
+static int ended_leader_save(const struct snapshot *s, const struct rec_task *t, json_t *o)
+{
+	json_t *ended = json_object();
+	int rc = json_object_set_new(o, "ended", ended);
+
+	rc |= js_set_int(ended, "status", t->exit_code & 0xff7f);
+	rc |= js_set_int(o, "tid", t->vtid);
+	rc |= js_set_bytes(o, "comm", t->comm);
+	return rc | cred_save(s, t, o);
+}
+
 static int own_tables_save(const struct snapshot *s, const struct rec_task *t,
 			   const struct objects *os, json_t *o, struct ckpt_err **err);
 
@@ -363,11 +376,16 @@ static int threads_save(const struct snapshot *s, pid_t tgid, const struct taken
 		const struct taken_thread *tt = taken_thread(taken, task[i]->tid);
 		json_t *row;
 
-		if (!tt && task_is_exiting(task[i]))
+		if (!tt && task_is_exiting(task[i]) && task[i]->tid != tgid)
 			continue;
 		row = json_object();
 		if (json_array_append_new(a, row))
 			return ckpt_fail_nomem(err);
+		if (!tt && task_is_exiting(task[i])) {
+			if (ended_leader_save(s, task[i], row))
+				return ckpt_fail_nomem(err);
+			continue;
+		}
 		if (!tt)
 			return ckpt_fail(err, EAGAIN, CKPT_E_CHANGING,
 					 "thread %d appeared while the process was frozen",
@@ -592,18 +610,6 @@ static uint64_t shared_id(const struct rec_task *t, enum plan_shared what)
 	return id[what];
 }
 
-/* A thread that still has what its process has; NULL: a zombie. */
-static const struct rec_task *living_thread(const struct snapshot *s, pid_t tgid)
-{
-	size_t first, n;
-
-	snapshot_tasks_of(s, tgid, &first, &n);
-	for (size_t i = first; i < first + n; i++)
-		if (!task_is_exiting(s->tasks[i]))
-			return s->tasks[i];
-	return NULL;
-}
-
 /*
  * The number of the sharers of something: that of the first of them, as the tree is ordered, 0 when
  * the process has it for itself.
@@ -611,12 +617,12 @@ static const struct rec_task *living_thread(const struct snapshot *s, pid_t tgid
 static uint32_t share_number(const struct snapshot *s, const struct tree *t, pid_t tgid,
 			     enum plan_shared what)
 {
-	const struct rec_task *me = living_thread(s, tgid);
+	const struct rec_task *me = task_living_thread(s, tgid);
 	uint32_t first = 0;
 	size_t n = 0;
 
 	for (size_t i = 0; me && i < t->n; i++) {
-		const struct rec_task *other = living_thread(s, t->proc[i].tgid);
+		const struct rec_task *other = task_living_thread(s, t->proc[i].tgid);
 
 		if (!other || shared_id(other, what) != shared_id(me, what))
 			continue;
