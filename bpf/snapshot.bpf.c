@@ -35,6 +35,13 @@ char LICENSE[] SEC("license") = "GPL";
 /* Set by the loader: no CPU at or above this number can exist. */
 const volatile __u32 possible_cpus = 1024;
 
+/*
+ * Set by the loader: where in a credential's memory for security modules Landlock's part lies, not
+ * counting SELinux's; or LANDLOCK_*.
+ */
+const volatile __s32 landlock_offset = LANDLOCK_ABSENT;
+const volatile __u32 landlock_after_selinux = 0;
+
 #define AGAIN 1
 
 #define TIMERS_PER_PIECE 64
@@ -134,6 +141,7 @@ struct scratch {
 		struct rec_notify_group notify_group;
 		struct rec_notify_mark notify_mark;
 		struct rec_notify_event notify_event;
+		struct rec_seccomp seccomp;
 	};
 
 	char name[REC_PATH_MAX + 8]; /* and room for padding */
@@ -405,9 +413,11 @@ static __always_inline void write_path(struct seq_file *seq, struct scratch *s, 
 		bpf_seq_write(seq, s->name, bytes);
 }
 
+#include "attributes.bpf.h"
 #include "bpfmap.bpf.h"
 #include "ipc.bpf.h"
 #include "notify.bpf.h"
+#include "seccomp.bpf.h"
 
 /* --- threads ------------------------------------------------------------------------------ */
 
@@ -597,7 +607,13 @@ static __always_inline void fill_task(struct rec_task *out, struct task_struct *
 	out->seccomp_filters = (__u32)task->seccomp.filter_count.counter;
 	out->io_bitmap = BPF_CORE_READ(task, thread.io_bitmap) ? 1 : 0;
 	out->iopl = (__u32)task->thread.iopl_emul;
-	out->has_mempolicy = BPF_CORE_READ(task, mempolicy) ? 1 : 0;
+	out->has_mempolicy = fill_mempolicy(&out->mempolicy, BPF_CORE_READ(task, mempolicy));
+	out->speculation = task->atomic_flags >> 3 & 0x1f;
+	out->loginuid = ~0U;
+	if (bpf_core_field_exists(task->loginuid)) /* CONFIG_AUDIT */
+		out->loginuid = task->loginuid.val;
+	out->landlock = find_landlock(task);
+	out->umask = BPF_CORE_READ(task, fs) ? (__u32)BPF_CORE_READ(task, fs, umask) : ~0U;
 	out->tif_nocpuid = compat_tif_bits(thread_flags);
 	out->utime_ns = task->utime;
 	out->stime_ns = task->stime;
@@ -1012,19 +1028,26 @@ static __always_inline void write_one_path(struct seq_file *seq, struct scratch 
 	write_path(seq, s, len);
 }
 
+static __always_inline void write_fs(struct seq_file *seq, struct scratch *s,
+				     struct task_struct *task, __s32 tgid)
+{
+	struct fs_struct *fs = task->fs;
+
+	if (!fs)
+		return;
+	write_one_path(seq, s, &fs->pwd, fs->pwd.dentry->d_inode, 0, tgid, REC_PATH_CWD);
+	write_one_path(seq, s, &fs->root, fs->root.dentry->d_inode, 0, tgid, REC_PATH_ROOT);
+}
+
 static __always_inline void write_paths(struct seq_file *seq, struct scratch *s,
 					struct task_struct *task, const struct reader *r)
 {
 	__s32 tgid = group_nr(task, r);
-	struct fs_struct *fs = task->fs;
 	struct file *exe = task->mm ? task->mm->exe_file : 0;
 
 	if (exe)
 		write_one_path(seq, s, &exe->f_path, exe->f_inode, exe, tgid, REC_PATH_EXE);
-	if (fs) {
-		write_one_path(seq, s, &fs->pwd, fs->pwd.dentry->d_inode, 0, tgid, REC_PATH_CWD);
-		write_one_path(seq, s, &fs->root, fs->root.dentry->d_inode, 0, tgid, REC_PATH_ROOT);
-	}
+	write_fs(seq, s, task, tgid);
 }
 
 /*
@@ -1038,8 +1061,11 @@ static __always_inline void write_group(struct seq_file *seq, struct scratch *s,
 	struct task_struct *first = BPF_CORE_READ(task, group_leader);
 	bool leader = (__u64)task == (__u64)first;
 
-	if (!leader && BPF_CORE_READ(first, mm))
+	if (!leader && BPF_CORE_READ(first, mm)) {
+		if (BPF_CORE_READ(task, fs) != BPF_CORE_READ(first, fs))
+			write_fs(seq, s, task, task_nr(task, r));
 		return;
+	}
 	fill_process(s, task, r);
 	bpf_seq_write(seq, &s->process, sizeof(s->process));
 	if (leader) {
@@ -1070,6 +1096,7 @@ int snapshot_task(struct bpf_iter__task *ctx)
 		fill_task(&s->task, task, &r);
 		bpf_seq_write(seq, &s->task, sizeof(s->task));
 		write_groups(seq, s, task, &r, 0);
+		write_seccomp(seq, s, task, &r);
 		write_group(seq, s, task, &r);
 	}
 	scratch_put(s);
@@ -1205,7 +1232,8 @@ int snapshot_vma(struct bpf_iter__task_vma *ctx)
 	out->vm_flags = vma->vm_flags;
 	out->pgoff_bytes = vma->vm_pgoff << 12;
 	out->has_anon_vma = vma->anon_vma ? 1 : 0;
-	out->has_mempolicy = vma->vm_policy ? 1 : 0;
+	if (vma->vm_policy)
+		out->has_mempolicy = fill_mempolicy(&out->mempolicy, BPF_CORE_READ(vma, vm_policy));
 	out->uffd_registered = vma->vm_userfaultfd_ctx.ctx ? 1 : 0;
 	file = vma->vm_file;
 	if (file) {
@@ -1229,6 +1257,52 @@ int snapshot_vma(struct bpf_iter__task_vma *ctx)
 }
 
 /* --- descriptors -------------------------------------------------------------------------- */
+
+/* inner: the table that is looked for; inner_end: the first thread that has it; sum: the first that
+ * has any. */
+static long table_step(__u32 i, void *data)
+{
+	struct walk *at = *(struct walk **)data;
+	struct list_head *node = (void *)at->node;
+	struct task_struct *task;
+	__u64 files;
+
+	(void)i;
+	if (!node || at->node == at->end)
+		return 1;
+	task = (void *)node - bpf_core_field_offset(struct task_struct, thread_node);
+	at->node = (__u64)BPF_CORE_READ(node, next);
+	files = (__u64)BPF_CORE_READ(task, files);
+	if (files && !at->sum)
+		at->sum = (__u64)task;
+	if (files != at->inner)
+		return 0;
+	at->inner_end = (__u64)task;
+	return 1;
+}
+
+/*
+ * Under which number a thread's table is told of: the process's for the leader's, or for that of
+ * the first thread when the leader has ended; the thread's own for another. 0: another thread,
+ * which has it too, tells.
+ */
+static __always_inline __s32 table_nr(struct walk *at, struct task_struct *task,
+				      const struct reader *r)
+{
+	struct signal_struct *signal = task->signal;
+
+	if (task->pid == task->tgid)
+		return group_nr(task, r);
+	at->node = (__u64)BPF_CORE_READ(signal, thread_head.next);
+	at->end = (__u64)&signal->thread_head;
+	at->inner = (__u64)BPF_CORE_READ(task, files);
+	at->inner_end = 0;
+	at->sum = 0;
+	bpf_loop(LIST_MAX, table_step, &at, 0);
+	if (at->inner_end != (__u64)task)
+		return 0;
+	return at->sum == at->inner_end ? group_nr(task, r) : task_nr(task, r);
+}
 
 static __always_inline __u32 fd_cloexec(struct task_struct *task, __u32 fd)
 {
@@ -1519,7 +1593,11 @@ int snapshot_file(struct bpf_iter__task_file *ctx)
 	out = &s->file;
 	__builtin_memset(out, 0, sizeof(*out));
 	rec_init(&out->head, REC_FILE, sizeof(*out));
-	out->tgid = r.level == 0 ? task->tgid : group_nr(task, &r);
+	out->tgid = table_nr(&s->walk, task, &r);
+	if (!out->tgid) {
+		scratch_put(s);
+		return 0;
+	}
 	out->fd = (__s32)ctx->fd;
 	out->cloexec = fd_cloexec(task, ctx->fd);
 	out->files_id = (__u64)BPF_CORE_READ(task, files);

@@ -81,12 +81,14 @@ struct kernfs_node;
 struct kioctx;
 struct kioctx_cpu;
 struct kioctx_table;
+struct landlock_ruleset;
 struct list_head;
 struct mempolicy;
 struct mm_struct;
 struct mnt_namespace;
 struct msg_msgseg;
 struct net;
+struct notification;
 struct nsproxy;
 struct pid;
 struct pid_namespace;
@@ -97,6 +99,7 @@ struct rb_node;
 struct robust_list_head;
 struct rseq;
 struct scm_fp_list;
+struct seccomp_filter;
 struct sem_undo_list;
 struct seq_file;
 struct sighand_struct;
@@ -228,10 +231,21 @@ struct sysv_sem {
 struct seccomp {
 	int mode;
 	struct { int counter; } filter_count;
+	struct seccomp_filter *filter;
+};
+
+struct seccomp_filter {
+	_Bool log;
+	struct seccomp_filter *prev;
+	struct notification *notif;
 };
 
 struct io_context {
 	short unsigned int ioprio;
+};
+
+struct landlock_cred_security {
+	struct landlock_ruleset *domain;
 };
 
 struct path {
@@ -284,6 +298,7 @@ struct cred {
 	struct { long long unsigned int val; } cap_effective;
 	struct { long long unsigned int val; } cap_bset;
 	struct { long long unsigned int val; } cap_ambient;
+	void *security;
 	struct user_namespace *user_ns;
 	struct group_info *group_info;
 };
@@ -921,6 +936,7 @@ struct task_struct {
 	long unsigned int sas_ss_sp;
 	long unsigned int sas_ss_size;
 	unsigned int sas_ss_flags;
+	struct { unsigned int val; } loginuid;
 	struct seccomp seccomp;
 	struct io_context *io_context;
 	struct css_set *cgroups;

@@ -38,7 +38,10 @@ struct build_area {
 	uint64_t flags;	 /* VMF_* */
 	uint32_t object; /* 0: anonymous */
 	uint64_t offset;
-	char *name;	/* owned; NULL: none */
+	char *name; /* owned; NULL: none */
+	struct rec_mempolicy mempolicy;
+	bool has_mempolicy;
+	bool bound;	/* born with the NUMA policy of the parent's area */
 	bool special;	/* vdso, vvar, or a ring: */
 	bool aio;	/* of io_setup(2) */
 	bool attached;	/* a part of a System V segment, in place by now */
@@ -51,11 +54,15 @@ struct build_sigaction {
 	uint64_t handler, flags, restorer, mask;
 };
 
+/* How the tasks under construction are traced. */
+#define TRACE_BUILD (PTRACE_O_TRACESYSGOOD | PTRACE_O_EXITKILL)
+
 struct build_thread {
 	json_t *json; /* borrowed from the manifest */
 	pid_t vtid;   /* as saved */
 	pid_t tid;    /* as this process sees it */
 	const struct core_thread *core;
+	bool ended; /* the leader of a process that goes on without it */
 };
 
 struct restore;
@@ -105,6 +112,7 @@ struct restore {
 	int self_fd;   /* pidfd of this process, inherited: late objects are taken through it */
 	pid_t ns_init; /* --new-pidns: the init of the new namespace, else 0 */
 	uint32_t pid_ns_inum; /* of that namespace */
+	int numa;	      /* NUMA policies are in use: 1 yes, -1 no, 0 not known yet */
 	int ns_hold_fd;	      /* open: the namespace's init stays, even if it is empty */
 	json_t *inherited; /* owned: "cred" and "sched" of this process, which all are born with */
 
@@ -128,22 +136,47 @@ int build_choose_arena(struct restore *r, struct ckpt_err **err);
 int build_root(struct build *b, struct ckpt_err **err);
 
 /* build_task.c, build_thread.c: what is left when all processes exist. */
-int build_fs(struct build *b, struct ckpt_err **err);
-int build_files(struct build *b, struct ckpt_err **err);
+/* By a thread, as an object of the manifest says: its process's row, or what the thread alone has.
+ */
+int build_fs(struct build *b, pid_t tid, const json_t *o, struct ckpt_err **err);
+int build_files(struct build *b, pid_t tid, const json_t *o, struct ckpt_err **err);
 /* Take a descriptor of this process's table into the process's; *ret: its number there. */
 int build_take_fd(struct build *b, int ours, int *ret, struct ckpt_err **err);
-int build_threads(struct build *b, struct ckpt_err **err);
+
+/* build_leader.c: let a leader end that had ended; another thread makes the last calls. */
+int build_end_leader(struct build *b, struct ckpt_err **err);
+
+/* build_tables.c: what threads alone have, and later the locks in their tables. */
+int build_tables(struct build *b, struct ckpt_err **err);
+int build_tables_locks(struct build *b, struct ckpt_err **err);
+
 int build_process(struct build *b, struct ckpt_err **err);
 /* Queue what takes the locks and leases of the process; then, once that ran, break again the leases
  * that were being broken. */
-int build_queue_locks(struct build *b, struct ckpt_err **err);
-int build_break_leases(const struct build *b, struct ckpt_err **err);
+int build_queue_locks(struct build *b, pid_t tid, const json_t *owner, struct ckpt_err **err);
+int build_break_leases(const struct build *b, const json_t *owner, struct ckpt_err **err);
 int build_thread_attributes(struct build *b, struct build_thread *t, struct ckpt_err **err);
 /* The last calls of a process, the stop of a stopped one, and the registers of all its threads. */
 int build_finish(struct build *b, struct ckpt_err **err);
 
 /* Has the thread this member ("cred", "sched") from the restoring process already? */
 bool build_inherits(const struct build *b, const struct build_thread *t, const char *member);
+
+/* Let the thread b->thread[maker] make others, b->thread[which[]], and wait for them. */
+int build_clone_threads(struct build *b, size_t maker, const size_t *which, size_t n,
+			struct ckpt_err **err);
+
+/* build_seccomp.c: all threads, with their filters. */
+int build_threads(struct build *b, struct ckpt_err **err);
+
+/* build_attrs.c: rarer attributes; NUMA policies before there is memory, the login id before the
+ * root directory is another. */
+int build_numa(struct build *b, struct ckpt_err **err);
+int build_area_numa(struct build *b, const struct build_area *area, struct ckpt_err **err);
+int build_loginuid(struct build *b, struct ckpt_err **err);
+int build_attrs(struct build *b, const struct build_thread *t, struct ckpt_err **err);
+/* The last that is done to a thread: its system calls are caught from then on. */
+int build_dispatch(const struct build_thread *t, struct ckpt_err **err);
 
 /* build_cred.c */
 int build_cred(struct build *b, struct build_thread *t, struct ckpt_err **err);

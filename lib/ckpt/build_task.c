@@ -43,7 +43,7 @@ bool build_inherits(const struct build *b, const struct build_thread *t, const c
 /* ---- descriptors, working directory ---- */
 
 /* Close every descriptor that is not the program's: the gaps between those that are. */
-static int close_others(struct build *b, const json_t *rows, struct ckpt_err **err)
+static int close_others(struct build *b, pid_t tid, const json_t *rows, struct ckpt_err **err)
 {
 	uint32_t next = 0;
 
@@ -52,7 +52,7 @@ static int close_others(struct build *b, const json_t *rows, struct ckpt_err **e
 		int rc = js_u32(json_array_get(rows, i), "fd", &fd, err);
 
 		if (rc == 0)
-			rc = build_room(b, b->pid, 2, 0, err);
+			rc = build_room(b, tid, 2, 0, err);
 		if (rc < 0)
 			return rc;
 		if (fd > next)
@@ -65,26 +65,32 @@ static int close_others(struct build *b, const json_t *rows, struct ckpt_err **e
 	return 0;
 }
 
-int build_take_fd(struct build *b, int ours, int *ret, struct ckpt_err **err)
+static int take_fd(struct build *b, pid_t tid, int ours, int *ret, struct ckpt_err **err)
 {
 	struct arena *a = &b->r->arena;
 	const struct remote_op *op;
-	int rc = arena_run(a, b->pid, err);
+	int rc = arena_run(a, tid, err);
 
 	if (rc < 0)
 		return rc;
 	op = arena_op(a, "take a descriptor from the restorer", SYS_pidfd_getfd,
 		      (uint64_t)b->r->self_fd, (uint64_t)ours, 0, 0, 0, 0);
-	rc = arena_run(a, b->pid, err);
+	rc = arena_run(a, tid, err);
 	*ret = (int)op->ret;
 	return rc;
 }
 
+int build_take_fd(struct build *b, int ours, int *ret, struct ckpt_err **err)
+{
+	return take_fd(b, b->pid, ours, ret, err);
+}
+
 /* An object that was opened after the process was made: it is taken from our table. */
-static int place_late(struct build *b, int ours, uint32_t fd, bool cloexec, struct ckpt_err **err)
+static int place_late(struct build *b, pid_t tid, int ours, uint32_t fd, bool cloexec,
+		      struct ckpt_err **err)
 {
 	struct arena *a = &b->r->arena;
-	int got = -1, rc = build_take_fd(b, ours, &got, err);
+	int got = -1, rc = take_fd(b, tid, ours, &got, err);
 
 	if (rc < 0)
 		return rc;
@@ -103,7 +109,8 @@ static int place_late(struct build *b, int ours, uint32_t fd, bool cloexec, stru
  * Go to a working or root directory. Paths are as we see them; the process has our root directory
  * until it changes it here. One without a name is an object.
  */
-static int queue_place(struct build *b, const char *what, const json_t *o, struct ckpt_err **err)
+static int queue_place(struct build *b, pid_t tid, const char *what, const json_t *o,
+		       struct ckpt_err **err)
 {
 	_cleanup_free_ char *path = NULL;
 	struct arena *a = &b->r->arena;
@@ -112,7 +119,7 @@ static int queue_place(struct build *b, const char *what, const json_t *o, struc
 	if (json_object_get(o, "object")) {
 		rc = place_object(&b->r->kr, o, &fd, err);
 		if (rc == 0)
-			rc = build_take_fd(b, fd, &fd, err);
+			rc = take_fd(b, tid, fd, &fd, err);
 		if (rc < 0)
 			return rc;
 		arena_op(a, what, SYS_fchdir, (uint64_t)fd, 0, 0, 0, 0, 0);
@@ -121,7 +128,7 @@ static int queue_place(struct build *b, const char *what, const json_t *o, struc
 	}
 	rc = js_bytes(o, "path", &path, err);
 	if (rc == 0)
-		rc = build_room(b, b->pid, 4, strlen(path) + 16, err);
+		rc = build_room(b, tid, 4, strlen(path) + 16, err);
 	if (rc == 0)
 		arena_op(a, what, SYS_chdir, arena_data(a, path, strlen(path) + 1), 0, 0, 0, 0, 0);
 	return rc;
@@ -137,20 +144,20 @@ static bool is_our_root(const json_t *root)
 }
 
 /* Where it is in the world of files. Before its descriptors: one is needed for a moment. */
-int build_fs(struct build *b, struct ckpt_err **err)
+int build_fs(struct build *b, pid_t tid, const json_t *o, struct ckpt_err **err)
 {
-	const json_t *root = json_object_get(b->task, "root");
+	const json_t *root = json_object_get(o, "root");
 	struct arena *a = &b->r->arena;
 	const struct remote_op *op;
 	uint32_t umask_bits = 0;
 	uint64_t fd;
-	int rc = js_u32(b->task, "umask", &umask_bits, err);
+	int rc = js_u32(o, "umask", &umask_bits, err);
 
 	if (rc == 0)
-		rc = queue_place(b, "go to the working directory", json_object_get(b->task, "cwd"),
+		rc = queue_place(b, tid, "go to the working directory", json_object_get(o, "cwd"),
 				 err);
 	if (rc == 0)
-		rc = build_room(b, b->pid, 2, 16, err);
+		rc = build_room(b, tid, 2, 16, err);
 	if (rc < 0)
 		return rc;
 	arena_op(a, "set the umask", SYS_umask, umask_bits, 0, 0, 0, 0, 0);
@@ -158,26 +165,26 @@ int build_fs(struct build *b, struct ckpt_err **err)
 		return 0;
 	op = arena_op(a, "open the working directory", SYS_open, arena_data(a, ".", 2),
 		      O_PATH | O_DIRECTORY | O_CLOEXEC, 0, 0, 0, 0);
-	rc = arena_run(a, b->pid, err);
+	rc = arena_run(a, tid, err);
 	fd = (uint64_t)op->ret;
 	if (rc == 0)
-		rc = queue_place(b, "go to the root directory", root, err);
+		rc = queue_place(b, tid, "go to the root directory", root, err);
 	if (rc == 0)
-		rc = build_room(b, b->pid, 3, 16, err);
+		rc = build_room(b, tid, 3, 16, err);
 	if (rc < 0)
 		return rc;
 	arena_op(a, "change the root directory", SYS_chroot, arena_data(a, ".", 2), 0, 0, 0, 0, 0);
 	arena_op(a, "go to the working directory", SYS_fchdir, fd, 0, 0, 0, 0, 0);
 	arena_op(a, "close a descriptor", SYS_close, fd, 0, 0, 0, 0, 0);
-	return arena_run(a, b->pid, err);
+	return arena_run(a, tid, err);
 }
 
-int build_files(struct build *b, struct ckpt_err **err)
+int build_files(struct build *b, pid_t tid, const json_t *o, struct ckpt_err **err)
 {
 	struct arena *a = &b->r->arena;
 	int64_t last = -1;
 	json_t *rows;
-	int rc = js_arr(b->task, "files", &rows, err);
+	int rc = js_arr(o, "files", &rows, err);
 
 	for (size_t i = 0; rc == 0 && i < json_array_size(rows); i++) {
 		const json_t *row = json_array_get(rows, i);
@@ -191,12 +198,12 @@ int build_files(struct build *b, struct ckpt_err **err)
 			rc = ckpt_fail(err, EINVAL, CKPT_E_IMAGE, "descriptor %u is out of order",
 				       fd);
 		if (rc == 0)
-			rc = build_room(b, b->pid, 1, 0, err);
+			rc = build_room(b, tid, 1, 0, err);
 		if (rc < 0)
 			return rc;
 		last = fd;
 		if (objects_is_late(&b->r->kr, object))
-			rc = place_late(b, b->r->kr.fd[object], fd, cloexec, err);
+			rc = place_late(b, tid, b->r->kr.fd[object], fd, cloexec, err);
 		else
 			arena_op(a, "put a descriptor in its place", SYS_dup3,
 				 (uint64_t)b->r->kr.fd[object], fd, cloexec ? O_CLOEXEC : 0, 0, 0,
@@ -204,8 +211,8 @@ int build_files(struct build *b, struct ckpt_err **err)
 	}
 	if (rc < 0)
 		return rc;
-	rc = close_others(b, rows, err);
-	return rc < 0 ? rc : arena_run(a, b->pid, err);
+	rc = close_others(b, tid, rows, err);
+	return rc < 0 ? rc : arena_run(a, tid, err);
 }
 
 /* ---- the process as a whole ---- */
@@ -356,14 +363,14 @@ int build_process(struct build *b, struct ckpt_err **err)
 	if (rc == 0 && b->sighand_owner == b)
 		rc = queue_sigactions(b, err);
 	if (rc == 0 && b->files_owner == b)
-		rc = build_queue_locks(b, err);
+		rc = build_queue_locks(b, b->pid, b->task, err);
 	if (rc == 0 && mm)
 		rc = queue_mm_modes(b, err);
 	if (rc == 0 && mm)
 		rc = build_seal_memory(b, err);
 	if (rc == 0)
 		rc = arena_run(&b->r->arena, b->pid, err);
-	return rc == 0 && b->files_owner == b ? build_break_leases(b, err) : rc;
+	return rc == 0 && b->files_owner == b ? build_break_leases(b, b->task, err) : rc;
 }
 
 /* ---- the end ---- */
@@ -417,10 +424,16 @@ static int queue_traps(struct build *b, struct ckpt_err **err)
 				   false, err);
 }
 
+/* The first thread that goes on: the leader, unless it has ended. */
+static size_t first_of(const struct build *b)
+{
+	return b->thread[0].ended ? 1 : 0;
+}
+
 /* SIGTRAP's action, the arena, and the stop from which the kernel restarts an interrupted call. */
 static int last_calls(struct build *b, struct ckpt_err **err)
 {
-	struct build_thread *t = &b->thread[0];
+	struct build_thread *t = &b->thread[first_of(b)];
 	struct arena *a = &b->r->arena;
 	uint64_t gadget = a->there + remote_stub_gadget();
 	uint64_t sa = arena_data(a, &b->sigtrap, sizeof(b->sigtrap));
@@ -466,7 +479,7 @@ static bool is_pending(const json_t *o, int sig)
  */
 static int deliver_stop(const struct build *b, int sig)
 {
-	pid_t tid = b->thread[0].tid;
+	pid_t tid = b->thread[first_of(b)].tid;
 	int status, rc = trace_set_sigmask(tid, ~(1ULL << (sig - 1)));
 
 	if (rc == 0)
@@ -491,22 +504,23 @@ static int deliver_stop(const struct build *b, int sig)
  */
 static int stop_by(struct build *b, int sig, int *ret_stopped_by)
 {
+	size_t first = first_of(b);
 	int rc = 0;
 
-	for (size_t i = 0; rc == 0 && i < b->n_threads; i++)
+	for (size_t i = first; rc == 0 && i < b->n_threads; i++)
 		rc = trace_set_sigmask(b->thread[i].tid, ~0ULL);
 	if (rc == 0 && sig == SIGSTOP)
 		rc = kill(b->pid, SIGSTOP) < 0 ? -errno
-					       : trace_resume(b->thread[0].tid, PTRACE_CONT, 0);
+					       : trace_resume(b->thread[first].tid, PTRACE_CONT, 0);
 	else if (rc == 0)
 		rc = deliver_stop(b, sig);
 	if (rc == 0)
-		rc = trace_wait_stop(b->thread[0].tid, TRACE_STOP_DEADLINE_MS, ret_stopped_by);
+		rc = trace_wait_stop(b->thread[first].tid, TRACE_STOP_DEADLINE_MS, ret_stopped_by);
 	if (rc < 0 || !*ret_stopped_by)
 		return rc;
-	for (size_t i = 1; rc == 0 && i < b->n_threads; i++)
+	for (size_t i = first + 1; rc == 0 && i < b->n_threads; i++)
 		rc = trace_resume(b->thread[i].tid, PTRACE_CONT, 0);
-	for (size_t i = 1; rc == 0 && i < b->n_threads; i++)
+	for (size_t i = first + 1; rc == 0 && i < b->n_threads; i++)
 		rc = trace_wait_stop(b->thread[i].tid, TRACE_STOP_DEADLINE_MS, ret_stopped_by);
 	return rc;
 }
@@ -602,7 +616,7 @@ static int set_final_state(const struct build_thread *t, struct ckpt_err **err)
 	if (rc < 0)
 		return ckpt_fail_errno(err, rc, CKPT_E_RESTORE, "set the registers of thread %d",
 				       t->vtid);
-	return 0;
+	return build_dispatch(t, err);
 }
 
 int build_finish(struct build *b, struct ckpt_err **err)
@@ -611,13 +625,16 @@ int build_finish(struct build *b, struct ckpt_err **err)
 	int stopped = (int)json_integer_value(json_object_get(info, "stopped"));
 	int rc = queue_traps(b, err);
 
+	if (rc == 0 && b->thread[0].ended)
+		rc = build_end_leader(b, err);
+
 	if (rc == 0)
 		rc = last_calls(b, err);
 	if (rc == 0 && stopped)
 		rc = stop_again(b, stopped, err);
 	else if (rc == 0)
 		rc = continue_again(b, err);
-	for (size_t i = 0; rc == 0 && i < b->n_threads; i++)
+	for (size_t i = first_of(b); rc == 0 && i < b->n_threads; i++)
 		rc = set_final_state(&b->thread[i], err);
 	return rc < 0 ? rc : send_pending_stops(b, err);
 }

@@ -38,39 +38,43 @@ static int find_tids(struct build *b, struct ckpt_err **err)
 	return 0;
 }
 
-static int queue_clone(struct build *b, pid_t vtid, struct ckpt_err **err)
+static int queue_clone(struct build *b, pid_t maker, pid_t vtid, struct ckpt_err **err)
 {
 	struct clone_args ca = {
 		.flags = CLONE_VM | CLONE_FS | CLONE_FILES | CLONE_SIGHAND | CLONE_THREAD |
 			 CLONE_SYSVSEM | CLONE_PTRACE,
 		.set_tid_size = 1,
 	};
-	int rc = build_room(b, b->pid, 1, sizeof(ca) + sizeof(vtid) + 32, err);
+	int rc = build_room(b, maker, 1, sizeof(ca) + sizeof(vtid) + 32, err);
 
 	if (rc < 0)
 		return rc;
 	ca.set_tid = arena_data(&b->r->arena, &vtid, sizeof(vtid));
-	/* A new thread begins traced and stopped: it never runs the rest of the leader's array. */
+	/* A new thread begins traced and stopped: it never runs the rest of its maker's array. */
 	arena_op(&b->r->arena, "make a thread", SYS_clone3,
 		 arena_data(&b->r->arena, &ca, sizeof(ca)), sizeof(ca), 0, 0, 0, 0);
 	return 0;
 }
 
-int build_threads(struct build *b, struct ckpt_err **err)
+int build_clone_threads(struct build *b, size_t maker, const size_t *which, size_t n,
+			struct ckpt_err **err)
 {
+	pid_t tid = b->thread[maker].tid;
 	int rc = 0, group_stop;
 
-	for (size_t i = 1; rc == 0 && i < b->n_threads; i++)
-		rc = queue_clone(b, b->thread[i].vtid, err);
-	if (rc == 0)
-		rc = arena_run(&b->r->arena, b->pid, err);
-	if (rc == 0)
+	for (size_t i = 0; rc == 0 && i < n; i++)
+		rc = queue_clone(b, tid, b->thread[which[i]].vtid, err);
+	if (rc == 0 && n)
+		rc = arena_run(&b->r->arena, tid, err);
+	if (rc == 0 && n)
 		rc = find_tids(b, err);
-	for (size_t i = 1; rc == 0 && i < b->n_threads; i++) {
-		rc = trace_wait_stop(b->thread[i].tid, TRACE_STOP_DEADLINE_MS, &group_stop);
+	for (size_t i = 0; rc == 0 && i < n; i++) {
+		const struct build_thread *t = &b->thread[which[i]];
+
+		rc = trace_wait_stop(t->tid, TRACE_STOP_DEADLINE_MS, &group_stop);
 		if (rc < 0)
 			return ckpt_fail_errno(err, rc, CKPT_E_DIED, "thread %d did not start",
-					       b->thread[i].vtid);
+					       t->vtid);
 	}
 	return rc;
 }
@@ -270,12 +274,40 @@ static void queue_thread(struct build *b, const struct thread_in *in)
 			 0);
 }
 
+/* A leader that has ended is still seen by its name, and by its user to those who send signals. */
+static int ended_attributes(struct build *b, struct build_thread *t, struct ckpt_err **err)
+{
+	struct arena *a = &b->r->arena;
+	_cleanup_free_ char *comm = NULL;
+	int rc = js_bytes(t->json, "comm", &comm, err);
+
+	if (rc == 0 && strlen(comm) > 15)
+		rc = ckpt_fail(err, EINVAL, CKPT_E_IMAGE, "the name of thread %d is too long",
+			       t->vtid);
+	if (rc == 0)
+		rc = forget_told(b, t, err);
+	if (rc == 0)
+		rc = queue_pending(b, t, json_object_get(b->task, "pending"), true, err);
+	if (rc == 0)
+		rc = build_room(b, t->tid, 1, 64, err);
+	if (rc < 0)
+		return rc;
+	arena_op(a, "name a thread", SYS_prctl, PR_SET_NAME, arena_data(a, comm, strlen(comm) + 1),
+		 0, 0, 0, 0);
+	if (!build_inherits(b, t, "cred"))
+		rc = build_cred(b, t, err);
+	return rc < 0 ? rc : arena_run(a, t->tid, err);
+}
+
 int build_thread_attributes(struct build *b, struct build_thread *t, struct ckpt_err **err)
 {
 	struct thread_in in = { 0 };
 	struct arena *a = &b->r->arena;
-	int rc = parse_thread(t->json, &in, err);
+	int rc;
 
+	if (t->ended)
+		return ended_attributes(b, t, err);
+	rc = parse_thread(t->json, &in, err);
 	if (rc == 0 && strlen(in.comm) > 15)
 		rc = ckpt_fail(err, EINVAL, CKPT_E_IMAGE, "the name of thread %d is too long",
 			       t->vtid);
@@ -291,6 +323,8 @@ int build_thread_attributes(struct build *b, struct build_thread *t, struct ckpt
 	}
 	if (rc == 0 && t == b->thread)
 		rc = queue_pending(b, t, json_object_get(b->task, "pending"), true, err);
+	if (rc == 0)
+		rc = build_attrs(b, t, err);
 	if (rc == 0 && !build_inherits(b, t, "cred"))
 		rc = build_cred(b, t, err);
 	if (rc == 0)

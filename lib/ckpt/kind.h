@@ -23,7 +23,9 @@
 
 /* An open file as the snapshot shows it. All borrowed from the snapshot. */
 struct kind_file {
+	/* The process, or the thread that has a descriptor table of its own (tables.h). */
 	pid_t tgid;
+	pid_t tid;		     /* a living thread that has it: the process's first, mostly */
 	int fd;			     /* one descriptor that refers to it, or -1 */
 	uint64_t map_start, map_end; /* one area that maps it, or 0, 0 */
 	/*

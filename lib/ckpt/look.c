@@ -3,9 +3,12 @@
 #include "look.h"
 #include "aio.h"
 #include "areas.h"
+#include "attrs.h"
 #include "kinds/kinds.h"
 #include "safe.h"
+#include "seccomp.h"
 #include "sysvipc.h"
+#include "tables.h"
 #include "tasks.h"
 #include "util.h"
 
@@ -22,6 +25,17 @@
 bool task_is_exiting(const struct rec_task *t)
 {
 	return t->pf_flags & PF_EXITING || t->exit_state;
+}
+
+const struct rec_task *task_living_thread(const struct snapshot *s, pid_t tgid)
+{
+	size_t first, n;
+
+	snapshot_tasks_of(s, tgid, &first, &n);
+	for (size_t i = first; i < first + n; i++)
+		if (!task_is_exiting(s->tasks[i]))
+			return s->tasks[i];
+	return NULL;
 }
 
 int look_snapshot(struct loader *l, pid_t pid, bool only, struct tree *t, struct snapshot **ret,
@@ -194,27 +208,18 @@ static int judge_namespaces(struct judge *j, const struct rec_task *t, struct ck
 	return rc;
 }
 
-static int judge_thread(struct judge *j, const struct rec_task *leader, const struct rec_task *t,
+static int judge_thread(struct judge *j, const struct snapshot *s, const struct rec_task *t,
 			struct ckpt_err **err)
 {
 	const struct {
 		bool bad;
 		const char *what, *why;
 	} row[] = {
-		{ t->exit_state && t == leader, "leader thread",
-		  "it has ended while other threads of the process run on" },
-		{ t->seccomp_mode != 0, "seccomp", "seccomp filters are not supported yet" },
 		{ t->io_bitmap || t->iopl, "I/O ports", "it may access I/O ports (ioperm, iopl)" },
-		{ t->has_mempolicy != 0, "NUMA policy", "set_mempolicy(2) is in force" },
 		{ t->io_uring_id != 0, "io_uring", "io_uring rings are not supported yet" },
-		{ t->files_id != leader->files_id && !t->exit_state && !leader->exit_state,
-		  "descriptor table",
-		  "threads with descriptor tables of their own are not supported yet" },
-		{ t->fs_id != leader->fs_id && !t->exit_state && !leader->exit_state,
-		  "working directory",
-		  "threads with a working directory of their own are not supported yet" },
 	};
 
+	const char *why, *remedy;
 	char subject[32];
 	int rc = 0;
 
@@ -222,6 +227,15 @@ static int judge_thread(struct judge *j, const struct rec_task *leader, const st
 	for (size_t i = 0; rc == 0 && i < sizeof(row) / sizeof(row[0]); i++)
 		if (row[i].bad)
 			rc = no(j, subject, row[i].what, row[i].why, "", err);
+	why = seccomp_refused(s, t, j->self, &remedy);
+	if (rc == 0 && why)
+		rc = no(j, subject, "seccomp", why, remedy, err);
+	why = tables_refused(s, t);
+	if (rc == 0 && why)
+		rc = no(j, subject, "sharing", why, "", err);
+	why = attrs_refused(t, &remedy);
+	if (rc == 0 && why)
+		rc = no(j, subject, "attributes", why, remedy, err);
 	return rc == 0 ? judge_namespaces(j, t, err) : rc;
 }
 
@@ -295,6 +309,18 @@ static int judge_areas(struct judge *j, const struct snapshot *s, struct ckpt_er
 	return rc;
 }
 
+/* A thread on its way out has nothing more; but a leader's end is the process's in the end. */
+static int judge_ended(struct judge *j, const struct rec_task *t, struct ckpt_err **err)
+{
+	char subject[32];
+
+	snprintf(subject, sizeof(subject), "thread %d", t->tid);
+	if (t->tid != t->tgid || !(t->exit_code & 0x7f))
+		return 0;
+	return no(j, subject, "leader thread",
+		  "it was killed alone, as seccomp(2) does: that cannot be repeated", "", err);
+}
+
 /* A live process: its threads, itself, its memory. */
 static int judge_one(struct judge *j, const struct snapshot *s, struct ckpt_err **err)
 {
@@ -303,8 +329,8 @@ static int judge_one(struct judge *j, const struct snapshot *s, struct ckpt_err 
 
 	snapshot_tasks_of(s, j->pid, &first, &n);
 	for (size_t i = first; rc == 0 && i < first + n; i++)
-		if (i == first || !task_is_exiting(s->tasks[i]))
-			rc = judge_thread(j, s->tasks[first], s->tasks[i], err);
+		rc = task_is_exiting(s->tasks[i]) ? judge_ended(j, s->tasks[i], err)
+						  : judge_thread(j, s, s->tasks[i], err);
 	if (rc == 0)
 		rc = judge_sharing(j, err);
 	if (rc == 0)

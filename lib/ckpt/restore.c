@@ -17,6 +17,7 @@
 #include "pidns.h"
 #include "safe.h"
 #include "sysvipc.h"
+#include "tables.h"
 #include "take.h"
 #include "tasks.h"
 #include "trace.h"
@@ -185,7 +186,8 @@ static int parse_threads(struct build *b, struct ckpt_err **err)
 		rc = js_i32(t->json, "tid", &t->vtid, err);
 		if (rc < 0)
 			return rc;
-		if (b->zombie)
+		t->ended = i == 0 && json_object_get(t->json, "ended");
+		if (b->zombie || t->ended)
 			continue;
 		key.tid = t->vtid;
 		t->core =
@@ -194,7 +196,8 @@ static int parse_threads(struct build *b, struct ckpt_err **err)
 			return ckpt_fail(err, EINVAL, CKPT_E_IMAGE,
 					 "thread %d has no registers in the core file", t->vtid);
 	}
-	if (b->n_threads == 0 || b->thread[0].vtid != b->vpid)
+	if (b->n_threads == 0 || b->thread[0].vtid != b->vpid ||
+	    (b->thread[0].ended && b->n_threads == 1))
 		return ckpt_fail(err, EINVAL, CKPT_E_IMAGE, "the first thread is not the leader");
 	return 0;
 }
@@ -308,17 +311,31 @@ static int read_core(struct build *b, struct ckpt_err **err)
 	return rc;
 }
 
-static int need_paths(const struct build *b, struct ckpt_err **err)
+static int need_paths(const json_t *o, struct ckpt_err **err)
 {
 	json_t *cwd, *root;
-	int rc = js_obj(b->task, "cwd", &cwd, err);
+	int rc = js_obj(o, "cwd", &cwd, err);
 
 	if (rc == 0)
-		rc = js_obj(b->task, "root", &root, err);
+		rc = js_obj(o, "root", &root, err);
 	if (rc == 0)
 		rc = place_need(cwd, err);
 	if (rc == 0)
 		rc = place_need(root, err);
+	return rc;
+}
+
+/* Of threads that have their own. */
+static int need_thread_paths(const struct build *b, struct ckpt_err **err)
+{
+	int rc = 0;
+
+	for (size_t i = 0; rc == 0 && i < b->n_threads; i++) {
+		const json_t *fs = json_object_get(b->thread[i].json, "fs");
+
+		if (fs)
+			rc = need_paths(fs, err);
+	}
 	return rc;
 }
 
@@ -327,7 +344,9 @@ static int read_process(struct build *b, struct ckpt_err **err)
 	int rc = read_core(b, err);
 
 	if (rc == 0 && b->fs_owner == b)
-		rc = need_paths(b, err);
+		rc = need_paths(b->task, err);
+	if (rc == 0)
+		rc = need_thread_paths(b, err);
 	if (rc == 0 && b->mm_owner == b)
 		rc = build_areas_parse(b, err);
 	if (rc == 0 && b->mm_owner == b)
@@ -443,8 +462,9 @@ static int highest_fd(const struct restore *r)
 	for (size_t p = 0; p < r->n_procs; p++) {
 		const json_t *rows = json_object_get(r->proc[p].task, "files");
 		size_t n = json_array_size(rows);
-		int last;
+		int last = tables_highest_fd(r->proc[p].task);
 
+		highest = last > highest ? last : highest;
 		if (!n)
 			continue;
 		/* In order; checked when they are put in place. */
@@ -481,9 +501,13 @@ static int step_clone_threads(struct restore *r, struct ckpt_err **err)
 {
 	int rc = 0;
 
-	for (size_t i = 0; rc == 0 && i < r->n_procs; i++)
-		if (!r->proc[i].zombie)
+	for (size_t i = 0; rc == 0 && i < r->n_procs; i++) {
+		if (r->proc[i].zombie)
+			continue;
+		rc = build_loginuid(&r->proc[i], err);
+		if (rc == 0)
 			rc = build_threads(&r->proc[i], err);
+	}
 	return rc;
 }
 
@@ -498,20 +522,24 @@ static int step_terminals(struct restore *r, struct ckpt_err **err)
 	return rc;
 }
 
-/* Descriptors: of all before any goes on, for a table may be shared. */
+/* Descriptors: of all before any goes on, for a table may be shared. Threads that have their own
+ * make them of those that all were born with. */
 static int step_files(struct restore *r, struct ckpt_err **err)
 {
 	int rc = 0;
 
+	for (size_t i = 0; rc == 0 && i < r->n_procs; i++)
+		if (!r->proc[i].zombie)
+			rc = build_tables(&r->proc[i], err);
 	for (size_t i = 0; rc == 0 && i < r->n_procs; i++) {
 		struct build *b = &r->proc[i];
 
 		if (!b->zombie && b->fs_owner == b)
-			rc = build_fs(b, err);
+			rc = build_fs(b, b->pid, b->task, err);
 		if (rc == 0)
 			rc = arena_run(&r->arena, b->pid, err);
 		if (rc == 0 && !b->zombie && b->files_owner == b)
-			rc = build_files(b, err);
+			rc = build_files(b, b->pid, b->task, err);
 		if (rc < 0)
 			return ckpt_wrap(err, rc, "process %d", b->vpid);
 	}
@@ -524,6 +552,8 @@ static int finish_process(struct build *b, struct ckpt_err **err)
 
 	if (rc == 0)
 		rc = build_process(b, err);
+	if (rc == 0)
+		rc = build_tables_locks(b, err);
 
 	/* The leader last: it makes calls for the others to the end. */
 	for (size_t i = b->n_threads; rc == 0 && i-- > 0;)
@@ -531,7 +561,8 @@ static int finish_process(struct build *b, struct ckpt_err **err)
 	if (rc == 0)
 		rc = build_timers(b, err);
 	for (size_t i = b->n_threads; rc == 0 && i-- > 0;)
-		rc = build_enter_wait(b, &b->thread[i], err);
+		if (!b->thread[i].ended)
+			rc = build_enter_wait(b, &b->thread[i], err);
 	if (rc == 0)
 		rc = build_finish(b, err);
 	return rc < 0 ? ckpt_wrap(err, rc, "process %d", b->vpid) : 0;
@@ -558,12 +589,14 @@ static int take_built(const struct build *b, const struct snapshot *s, struct ta
 		      struct ckpt_err **err)
 {
 	_cleanup_free_ struct frozen *frozen = calloc(b->n_threads, sizeof(*frozen));
+	size_t n = 0;
 
 	if (!frozen)
 		return ckpt_fail_nomem(err);
 	for (size_t i = 0; i < b->n_threads; i++)
-		frozen[i] = (struct frozen){ .tid = b->thread[i].tid, .tgid = b->pid };
-	return take_frozen(taken, frozen, b->n_threads, s, false, err);
+		if (!b->thread[i].ended)
+			frozen[n++] = (struct frozen){ .tid = b->thread[i].tid, .tgid = b->pid };
+	return take_frozen(taken, frozen, n, s, false, err);
 }
 
 static int compare_process(const struct build *b, const struct snapshot *s, const struct tree *t,
@@ -577,7 +610,8 @@ static int compare_process(const struct build *b, const struct snapshot *s, cons
 	if (rc == 0)
 		rc = task_save(s, t, b->pid, os, &taken, &task, err);
 	if (rc == 0 && b->mm_owner == b && !b->zombie) {
-		rc = area_pages_find(&pages, s, b->pid, b->pid, AREA_ALL, err);
+		rc = area_pages_find(&pages, s, b->pid, b->thread[b->thread[0].ended].tid, AREA_ALL,
+				     err);
 		if (rc == 0)
 			rc = area_guards_save(&pages, json_object_get(task, "mm"), err);
 		if (rc == 0)
@@ -665,7 +699,8 @@ static void step_go(struct restore *r)
 		struct build *b = &r->proc[p];
 
 		for (size_t i = 0; !b->zombie && i < b->n_threads; i++)
-			trace_resume(b->thread[i].tid, PTRACE_DETACH, 0);
+			if (!b->thread[i].ended)
+				trace_resume(b->thread[i].tid, PTRACE_DETACH, 0);
 		b->made = false; /* it lives its own life */
 	}
 }

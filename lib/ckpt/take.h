@@ -6,6 +6,8 @@
 
 #include "err.h"
 #include "freeze.h"
+#include "seccomp.h"
+#include "trace.h"
 #include <jansson.h>
 #include <signal.h>
 #include <stdint.h>
@@ -22,12 +24,14 @@ struct taken {
 		siginfo_t *pending;
 		size_t n_pending;
 		int group_stop;
+		struct trace_dispatch dispatch;
 	} * thread; /* sorted by tid */
 
 	size_t n;
 	siginfo_t *shared; /* pending for the process */
 	size_t n_shared;
 	json_t *aio; /* of aio.h; NULL: none */
+	struct seccomp_table seccomp;
 };
 
 /* Take everything of one process; with `registers` false only masks and queues. `frozen`: its `n`

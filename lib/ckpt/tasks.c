@@ -2,11 +2,13 @@
 /* Writing a process into the manifest. See tasks.h; reading it back is restore_task.c. */
 #include "tasks.h"
 #include "areas.h"
+#include "attrs.h"
 #include "kinds/kinds.h"
 #include "locks.h"
 #include "look.h"
 #include "mqnotify.h"
 #include "sysvipc.h"
+#include "tables.h"
 #include "util.h"
 
 #include <errno.h>
@@ -294,7 +296,8 @@ static int mce_kill(uint32_t pf_flags)
 }
 
 static int thread_save(const struct snapshot *s, const struct rec_task *t,
-		       const struct taken_thread *taken, json_t *o)
+		       const struct taken_thread *taken, const struct seccomp_table *seccomp,
+		       json_t *o)
 {
 	json_t *sas = json_object(), *rseq = json_object();
 	int rc = js_set_int(o, "tid", t->vtid);
@@ -322,34 +325,77 @@ static int thread_save(const struct snapshot *s, const struct rec_task *t,
 	rc |= sched_save(t, o);
 	rc |= cred_save(s, t, o);
 	rc |= restart_save(t, o);
+	rc |= seccomp_save_thread(seccomp, s, t, o);
+	rc |= attrs_save(t, taken, o);
 	rc |= pending_save(taken->pending, taken->n_pending, o);
 	return rc;
 }
 
-static int threads_save(const struct snapshot *s, pid_t tgid, const struct taken *taken, json_t *o,
-			struct ckpt_err **err)
+/* Its number stays the process's, its user's that of the process for those who send it signals, and
+ * its status what the parent is told in the end. */
+static int ended_leader_save(const struct snapshot *s, const struct rec_task *t, json_t *o)
 {
+	json_t *ended = json_object();
+	int rc = json_object_set_new(o, "ended", ended);
+
+	rc |= js_set_int(ended, "status", t->exit_code & 0xff7f);
+	rc |= js_set_int(o, "tid", t->vtid);
+	rc |= js_set_bytes(o, "comm", t->comm);
+	return rc | cred_save(s, t, o);
+}
+
+static int own_tables_save(const struct snapshot *s, const struct rec_task *t,
+			   const struct objects *os, json_t *o, struct ckpt_err **err);
+
+static int leader_then_vtid(const void *a, const void *b)
+{
+	const struct rec_task *x = *(const struct rec_task *const *)a;
+	const struct rec_task *y = *(const struct rec_task *const *)b;
+
+	if ((x->tid == x->tgid) != (y->tid == y->tgid))
+		return x->tid == x->tgid ? -1 : 1;
+	return (x->vtid > y->vtid) - (x->vtid < y->vtid);
+}
+
+/* In an order that is the same after a restore into a pid namespace, where we know them by other
+ * numbers. */
+static int threads_save(const struct snapshot *s, pid_t tgid, const struct taken *taken,
+			const struct objects *os, json_t *o, struct ckpt_err **err)
+{
+	_cleanup_free_ const struct rec_task **task = NULL;
 	json_t *a = json_array();
 	size_t first, n;
 
-	if (json_object_set_new(o, "threads", a))
-		return ckpt_fail_nomem(err);
 	snapshot_tasks_of(s, tgid, &first, &n);
-	for (size_t i = first; i < first + n; i++) {
-		const struct taken_thread *tt = taken_thread(taken, s->tasks[i]->tid);
+	task = calloc(n ? n : 1, sizeof(*task));
+	if (json_object_set_new(o, "threads", a) || !task)
+		return ckpt_fail_nomem(err);
+	memcpy(task, s->tasks + first, n * sizeof(*task));
+	qsort(task, n, sizeof(*task), leader_then_vtid);
+	for (size_t i = 0; i < n; i++) {
+		const struct taken_thread *tt = taken_thread(taken, task[i]->tid);
 		json_t *row;
 
-		if (!tt && task_is_exiting(s->tasks[i]))
+		if (!tt && task_is_exiting(task[i]) && task[i]->tid != tgid)
 			continue;
 		row = json_object();
 		if (json_array_append_new(a, row))
 			return ckpt_fail_nomem(err);
+		if (!tt && task_is_exiting(task[i])) {
+			if (ended_leader_save(s, task[i], row))
+				return ckpt_fail_nomem(err);
+			continue;
+		}
 		if (!tt)
 			return ckpt_fail(err, EAGAIN, CKPT_E_CHANGING,
 					 "thread %d appeared while the process was frozen",
-					 s->tasks[i]->tid);
-		if (thread_save(s, s->tasks[i], tt, row))
+					 task[i]->tid);
+		if (thread_save(s, task[i], tt, &taken->seccomp, row))
 			return ckpt_fail_nomem(err);
+		int rc = own_tables_save(s, task[i], os, row, err);
+
+		if (rc < 0)
+			return rc;
 	}
 	return 0;
 }
@@ -552,6 +598,7 @@ static int process_save(const struct snapshot *s, const struct rec_process *p,
 	/* The stop signal of a stopped process; it is stopped again when restored. */
 	rc |= js_set_int(info, "stopped", taken->n ? taken->thread[0].group_stop : 0);
 	rc |= js_set_bool(info, "stop_told", p->signal_flags & STOP_STOPPED && !p->group_exit_code);
+	rc |= js_set_int(info, "loginuid", snapshot_task(s, p->tgid)->loginuid);
 	return rc;
 }
 
@@ -737,14 +784,34 @@ static int zombie_save(const struct snapshot *s, const struct rec_process *p, js
 	return rc;
 }
 
-static int fs_save(const struct snapshot *s, const struct rec_process *p, const struct objects *os,
-		   json_t *o, struct ckpt_err **err)
+static int fs_save(const struct snapshot *s, pid_t tgid, uint32_t umask_bits,
+		   const struct objects *os, json_t *o, struct ckpt_err **err)
 {
-	int rc = js_set_int(o, "umask", p->umask) ? ckpt_fail_nomem(err) : 0;
+	int rc = js_set_int(o, "umask", umask_bits) ? ckpt_fail_nomem(err) : 0;
 
 	if (rc == 0)
-		rc = fs_path_save(s, p->tgid, os, REC_PATH_CWD, o, err);
-	return rc < 0 ? rc : fs_path_save(s, p->tgid, os, REC_PATH_ROOT, o, err);
+		rc = fs_path_save(s, tgid, os, REC_PATH_CWD, o, err);
+	return rc < 0 ? rc : fs_path_save(s, tgid, os, REC_PATH_ROOT, o, err);
+}
+
+/* What a thread does not share with its process. */
+static int own_tables_save(const struct snapshot *s, const struct rec_task *t,
+			   const struct objects *os, json_t *o, struct ckpt_err **err)
+{
+	json_t *fs;
+	int rc = 0;
+
+	if (tables_own_files(s, t)) {
+		if (files_save(s, t->tid, os, o))
+			return ckpt_fail_nomem(err);
+		rc = locks_into(s, t->tid, o, err);
+	}
+	if (rc < 0 || !tables_own_fs(s, t))
+		return rc;
+	fs = json_object();
+	if (json_object_set_new(o, "fs", fs))
+		return ckpt_fail_nomem(err);
+	return fs_save(s, t->tid, t->umask, os, fs, err);
 }
 
 static int live_save(const struct snapshot *s, const struct tree *t, const struct rec_process *p,
@@ -755,17 +822,18 @@ static int live_save(const struct snapshot *s, const struct tree *t, const struc
 	int rc = 0;
 
 	if (process_save(s, p, taken, o) || terminal_save(s, t->proc[0].tgid, p, os, o) ||
-	    shares_save(s, t, p->tgid, owns, o) || pending_save(taken->shared, taken->n_shared, o))
+	    shares_save(s, t, p->tgid, owns, o) ||
+	    pending_save(taken->shared, taken->n_shared, o) || seccomp_save(&taken->seccomp, o))
 		return ckpt_fail_nomem(err);
 	if ((owns[PLAN_SIGHAND] && sighand_save(snapshot_sighand(s, p->tgid), o)) ||
 	    (owns[PLAN_FILES] && files_save(s, p->tgid, os, o)))
 		return ckpt_fail_nomem(err);
 	if (owns[PLAN_FS])
-		rc = fs_save(s, p, os, o, err);
+		rc = fs_save(s, p->tgid, p->umask, os, o, err);
 	if (rc == 0 && owns[PLAN_FILES])
 		rc = locks_into(s, p->tgid, o, err);
 	if (rc == 0)
-		rc = threads_save(s, p->tgid, taken, o, err);
+		rc = threads_save(s, p->tgid, taken, os, o, err);
 	if (rc == 0 && owns[PLAN_MM])
 		rc = mm_save(s, p->tgid, os, o, err);
 	if (rc == 0 && owns[PLAN_MM] && taken->aio &&

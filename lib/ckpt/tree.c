@@ -154,7 +154,6 @@ static void note_group(struct tree *t, enum plan_shared what, const struct holde
 	for (size_t i = 0; i < n && h[i].index != SIZE_MAX; i++) {
 		struct tree_process *p = &t->proc[h[i].index];
 
-		/* Threads with a table of their own may share it, too: the process's counts. */
 		if (several)
 			p->share[what] = (uint32_t)t->proc[h[0].index].vtgid;
 		p->outside[what] = outside ? outside : p->outside[what];
@@ -164,6 +163,7 @@ static void note_group(struct tree *t, enum plan_shared what, const struct holde
 static size_t list_holders(const struct tree *t, enum plan_shared what, struct holder *h)
 {
 	const struct snapshot *s = t->members;
+	pid_t last = 0;
 	size_t n = 0;
 
 	for (size_t i = 0; i < s->n_members; i++) {
@@ -171,9 +171,14 @@ static size_t list_holders(const struct tree *t, enum plan_shared what, struct h
 		const struct tree_process *p = tree_process(t, m->tgid);
 		uint64_t id = shared_id(m, what);
 
-		if (id && !m->exit_state && !(m->pf_flags & PF_EXITING_BIT))
+		if (!id || m->exit_state || m->pf_flags & PF_EXITING_BIT)
+			continue;
+		/* Of a process of the tree the first thread that lives: others may have something
+		 * of their own. */
+		if (!p || m->tgid != last)
 			h[n++] = (struct holder){ id, p ? (size_t)(p - t->proc) : SIZE_MAX,
 						  m->tgid };
+		last = m->tgid;
 	}
 	return n;
 }

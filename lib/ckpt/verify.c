@@ -5,6 +5,7 @@
  * could restore it is another question.
  */
 #include "build.h"
+#include "seccomp.h"
 #include "sysvipc.h"
 #include "tasks.h"
 #include "util.h"
@@ -97,11 +98,13 @@ static int verify_threads(const json_t *task, pid_t pid, const struct core_file 
 			  struct ckpt_err **err)
 {
 	json_t *rows;
+	size_t ended;
 	int rc = js_arr(task, "threads", &rows, err);
 
 	if (rc < 0)
 		return rc;
-	if (json_array_size(rows) == 0 || json_array_size(rows) != core->n_threads)
+	ended = json_object_get(json_array_get(rows, 0), "ended") ? 1 : 0;
+	if (json_array_size(rows) <= ended || json_array_size(rows) != core->n_threads + ended)
 		return ckpt_fail(err, EBADMSG, CKPT_E_IMAGE,
 				 "it has %zu threads, and registers of %zu", json_array_size(rows),
 				 core->n_threads);
@@ -112,6 +115,8 @@ static int verify_threads(const json_t *task, pid_t pid, const struct core_file 
 		rc = js_i32(json_array_get(rows, i), "tid", &tid, err);
 		if (rc < 0)
 			return rc;
+		if (i == 0 && ended && tid == pid)
+			continue;
 		if (i == 0 && tid != pid)
 			return ckpt_fail(err, EBADMSG, CKPT_E_IMAGE,
 					 "its first thread is %d, not the leader", tid);
@@ -122,6 +127,36 @@ static int verify_threads(const json_t *task, pid_t pid, const struct core_file 
 					 tid);
 	}
 	return 0;
+}
+
+static int verify_descriptors(const struct verify *v, const json_t *task, struct ckpt_err **err);
+
+/* Those of threads with tables of their own. */
+static int verify_tables(const struct verify *v, const json_t *task, struct ckpt_err **err)
+{
+	const json_t *rows = json_object_get(task, "threads");
+	int rc = 0;
+
+	for (size_t i = 0; rc == 0 && i < json_array_size(rows); i++)
+		if (json_object_get(json_array_get(rows, i), "files"))
+			rc = verify_descriptors(v, json_array_get(rows, i), err);
+	return rc;
+}
+
+static int verify_seccomp(const json_t *task, struct ckpt_err **err)
+{
+	struct seccomp_table filters;
+	const json_t *rows = json_object_get(task, "threads");
+	int rc = seccomp_parse(&filters, task, err);
+
+	for (size_t i = 0; rc == 0 && i < json_array_size(rows); i++) {
+		uint32_t filter;
+		bool strict;
+
+		rc = seccomp_parse_thread(&filters, json_array_get(rows, i), &filter, &strict, err);
+	}
+	seccomp_table_done(&filters);
+	return rc;
 }
 
 static int verify_descriptors(const struct verify *v, const json_t *task, struct ckpt_err **err)
@@ -199,6 +234,10 @@ static int verify_task(struct verify *v, json_t *task, struct ckpt_err **err)
 	if (rc < 0)
 		return ckpt_wrap(err, rc, "process %d", pid);
 	rc = verify_threads(task, pid, &core, err);
+	if (rc == 0)
+		rc = verify_seccomp(task, err);
+	if (rc == 0)
+		rc = verify_tables(v, task, err);
 	if (rc == 0 && !task_shares(task, PLAN_FILES))
 		rc = verify_descriptors(v, task, err);
 	if (rc == 0 && !task_shares(task, PLAN_MM))

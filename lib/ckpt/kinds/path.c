@@ -16,20 +16,34 @@
 #include <sys/syscall.h>
 #include <sys/sysmacros.h>
 
-#define NSEC_PER_SEC 1000000000ULL
+#define NSEC_PER_SEC	  1000000000ULL
+#define PIDFD_THREAD_FLAG O_EXCL /* PIDFD_THREAD, Linux 6.9 */
 
 /* ---- the program's open file ---- */
 
 const char *kind_link(const struct kind_file *f, char buf[KIND_LINK_LEN])
 {
 	if (f->fd >= 0)
-		snprintf(buf, KIND_LINK_LEN, "/proc/%d/fd/%d", f->tgid, f->fd);
+		snprintf(buf, KIND_LINK_LEN, "/proc/%d/fd/%d", f->tid, f->fd);
 	else if (f->place)
-		snprintf(buf, KIND_LINK_LEN, "/proc/%d/%s", f->tgid, f->place);
+		snprintf(buf, KIND_LINK_LEN, "/proc/%d/%s", f->tid, f->place);
 	else
-		snprintf(buf, KIND_LINK_LEN, "/proc/%d/map_files/%llx-%llx", f->tgid,
+		snprintf(buf, KIND_LINK_LEN, "/proc/%d/map_files/%llx-%llx", f->tid,
 			 (unsigned long long)f->map_start, (unsigned long long)f->map_end);
 	return buf;
+}
+
+/* A process whose first thread has ended, and a thread with a table of its own, are asked by a
+ * pidfd of the thread. */
+static int get_fd(const struct kind_dump *d, const struct kind_file *f)
+{
+	int of_process = f->tid == f->tgid ? kind_pidfd(d, f->tgid) : -1;
+	_cleanup_close_ int of_thread = -1;
+
+	if (of_process >= 0)
+		return (int)syscall(SYS_pidfd_getfd, of_process, f->fd, 0);
+	of_thread = (int)syscall(SYS_pidfd_open, f->tid, PIDFD_THREAD_FLAG);
+	return of_thread < 0 ? -1 : (int)syscall(SYS_pidfd_getfd, of_thread, f->fd, 0);
 }
 
 int kind_get_fd(const struct kind_dump *d, const struct kind_file *f, int *ret_fd,
@@ -38,7 +52,7 @@ int kind_get_fd(const struct kind_dump *d, const struct kind_file *f, int *ret_f
 	char link[KIND_LINK_LEN], safe[300];
 
 	if (f->fd >= 0)
-		*ret_fd = (int)syscall(SYS_pidfd_getfd, kind_pidfd(d, f->tgid), f->fd, 0);
+		*ret_fd = get_fd(d, f);
 	else
 		*ret_fd = open(kind_link(f, link), (f->place ? O_PATH : O_RDONLY) | O_CLOEXEC);
 	if (*ret_fd < 0)
