@@ -885,6 +885,9 @@ int build_memory(struct build *b, struct ckpt_err **err)
 {
 	int rc = b->copy_of ? keep_copies(b, err) : 0;
 
+	/* Now: the executable cannot be changed while its parent's is mapped, be it as its own. */
+	if (rc == 0)
+		rc = set_mm_fields(b, err);
 	if (rc == 0)
 		rc = map_vdso(b, err);
 	if (rc == 0)
@@ -898,8 +901,6 @@ int build_memory(struct build *b, struct ckpt_err **err)
 		rc = install_guards(b, err);
 	if (rc == 0)
 		rc = arena_run(&b->r->arena, b->pid, err);
-	if (rc == 0)
-		rc = set_mm_fields(b, err);
 	b->has_memory = rc == 0;
 	return rc;
 }
