@@ -99,8 +99,9 @@ int sysvipc_check(const struct snapshot *s, pid_t tgid, struct ckpt_err **err)
 				"more than %d semaphores",
 				u->semid, REC_SEM_UNDO_MAX);
 	}
-	for (size_t i = 0; u && i < s->n_tasks; i++)
-		if (s->tasks[i]->tgid != tgid && s->tasks[i]->sysvsem_id == u->list_id)
+	/* Even if there are none now: they would be undone at the end of the last of them. */
+	for (size_t i = 0; leader && leader->sysvsem_id && i < s->n_tasks; i++)
+		if (s->tasks[i]->tgid != tgid && s->tasks[i]->sysvsem_id == leader->sysvsem_id)
 			return ckpt_fail(
 				err, EOPNOTSUPP, CKPT_E_UNSUPPORTED,
 				"its semaphore adjustments (SEM_UNDO) are shared with process "
