@@ -538,6 +538,20 @@ static int has_same_messages(const struct msgqueue *q, const struct msqid_ds *ds
 	return 0;
 }
 
+int msgqueue_unused(const struct msgqueue *q, struct ckpt_err **err)
+{
+	struct msqid_ds ds = { 0 };
+
+	if (msgctl(q->id, IPC_STAT, &ds) < 0)
+		return ckpt_fail_errno(err, errno, CKPT_E_RESTORE, "look at message queue %d",
+				       q->id);
+	if (is_other(ds.msg_lspid, q->sender))
+		return fail_used("message queue", q->id, ds.msg_lspid, err);
+	if (is_other(ds.msg_lrpid, q->receiver))
+		return fail_used("message queue", q->id, ds.msg_lrpid, err);
+	return 0;
+}
+
 int msgqueue_look(const struct msgqueue *q, bool allow_changed, bool *ret_same,
 		  struct ckpt_err **err)
 {
@@ -559,11 +573,8 @@ int msgqueue_look(const struct msgqueue *q, bool allow_changed, bool *ret_same,
 	rc = has_same_messages(q, &ds, ret_same, err);
 	if (rc < 0 || *ret_same)
 		return rc < 0 ? rc : 1;
-	if (is_other(ds.msg_lspid, q->sender))
-		return fail_used("message queue", q->id, ds.msg_lspid, err);
-	if (is_other(ds.msg_lrpid, q->receiver))
-		return fail_used("message queue", q->id, ds.msg_lrpid, err);
-	return 1;
+	rc = msgqueue_unused(q, err);
+	return rc < 0 ? rc : 1;
 }
 
 static int need_set(const json_t *o, bool here, bool allow_changed, struct ckpt_err **err)
