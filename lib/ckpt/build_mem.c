@@ -949,6 +949,9 @@ int build_memory(struct build *b, struct ckpt_err **err)
 {
 	int rc = b->copy_of ? keep_copies(b, err) : 0;
 
+	/* Now: the executable cannot be changed while its parent's is mapped, be it as its own. */
+	if (rc == 0)
+		rc = set_mm_fields(b, err);
 	if (rc == 0)
 		rc = build_numa(b, err); /* decides where pages go */
 	if (rc == 0)
@@ -963,7 +966,7 @@ int build_memory(struct build *b, struct ckpt_err **err)
 	if (rc == 0)
 		rc = install_guards(b, err);
 	if (rc == 0)
-		rc = set_mm_fields(b, err);
+		rc = arena_run(&b->r->arena, b->pid, err);
 	b->has_memory = rc == 0;
 	return rc;
 }

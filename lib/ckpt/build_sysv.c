@@ -403,6 +403,13 @@ static int build_queue(struct restore *r, const json_t *o, struct ckpt_err **err
 
 	if (rc == 0)
 		rc = msgqueue_look(&q, r->opts->allow_changed, &same, err);
+	/* In a new namespace the last to send and receive are others, by the same numbers. */
+	if (rc >= 0 && same && r->ns_init) {
+		int used = msgqueue_unused(&q, err);
+
+		rc = used < 0 ? used : rc;
+		same = false;
+	}
 	if (rc == 0)
 		rc = make_queue(r, &q, err);
 	/* Room for all of it even if the limit was lowered below what was there, and for the

@@ -537,24 +537,49 @@ static int check_snapshot(struct loader *l, const struct snapshot *s, const stru
 	return rc;
 }
 
+static int check_once(struct loader *l, pid_t pid, bool only, struct ckpt_findings *f,
+		      bool *ret_changed, struct ckpt_err **err)
+{
+	struct snapshot *snap = NULL;
+	struct tree t = { 0 };
+	int rc = look_snapshot(l, pid, only, &t, &snap, err);
+
+	if (rc == 0)
+		rc = check_snapshot(l, snap, &t, pid, f, err);
+	*ret_changed = (rc < 0 || f->n_no) && look_tree_changed(l, &t);
+	tree_done(&t);
+	snapshot_free(snap);
+	return rc;
+}
+
+/* Of a process that ends while it is looked at, nonsense may be found. */
+#define CHECK_TRIES 10
+
 int ckpt_check_process(struct ckpt_session *s, pid_t pid, bool only, struct ckpt_findings **ret,
 		       struct ckpt_err **err)
 {
-	struct ckpt_findings *f = calloc(1, sizeof(*f));
-	struct snapshot *snap = NULL;
-	struct tree t = { 0 };
 	struct loader *l = NULL;
-	int rc = f ? session_loader(s, &l, err) : ckpt_fail_nomem(err);
+	int rc = session_loader(s, &l, err);
 
-	if (rc == 0)
-		rc = look_snapshot(l, pid, only, &t, &snap, err);
-	if (rc == 0)
-		rc = check_snapshot(l, snap, &t, pid, f, err);
-	tree_done(&t);
-	snapshot_free(snap);
-	if (rc < 0)
+	for (int tries = 1; rc == 0; tries++) {
+		struct ckpt_findings *f = calloc(1, sizeof(*f));
+		struct ckpt_err *why = NULL;
+		bool changed;
+
+		if (!f)
+			return ckpt_fail_nomem(err);
+		rc = check_once(l, pid, only, f, &changed, &why);
+		if (rc == 0 && (!changed || tries == CHECK_TRIES)) {
+			*ret = f;
+			return 0;
+		}
 		ckpt_findings_free(f);
-	else
-		*ret = f;
+		if (rc < 0 && changed && tries < CHECK_TRIES) {
+			ckpt_err_free(why);
+			rc = 0;
+		} else if (rc < 0 && err) {
+			*err = why;
+		}
+	}
 	return rc;
 }

@@ -162,6 +162,21 @@ int look_tree(struct loader *l, const struct snapshot *s, const struct tree *t, 
 	return rc;
 }
 
+bool look_tree_changed(struct loader *l, const struct tree *t)
+{
+	struct tree now = { 0 };
+	bool changed = !t->n || tree_find(&now, l, t->proc[0].tgid, t->n == 1, NULL) < 0;
+
+	for (size_t i = 0; !changed && i < t->n; i++) {
+		const struct tree_process *was = &t->proc[i], *is = tree_process(&now, was->tgid);
+
+		changed = !is || is->zombie != was->zombie ||
+			  is->start_boottime_ns != was->start_boottime_ns;
+	}
+	tree_done(&now);
+	return changed;
+}
+
 /* ---- task attributes ---- */
 
 struct judge {
@@ -383,13 +398,35 @@ int look_resources(struct loader *l, const struct tree *t, const struct kind_dum
 	return rc;
 }
 
-int look_verdict(const struct ckpt_findings *f, pid_t pid, struct ckpt_err **err)
+static bool same_finding(const struct ckpt_finding *a, const struct ckpt_finding *b)
 {
-	const struct ckpt_finding *bad = NULL;
+	return a->verdict == b->verdict && !strcmp(a->subject, b->subject) &&
+	       !strcmp(a->what, b->what) && !strcmp(a->why, b->why);
+}
 
-	for (size_t i = 0; i < f->n && !bad; i++)
-		if (f->row[i].verdict == CKPT_NO)
-			bad = &f->row[i];
+/* The first "no", which with `before` must have been one then, too. */
+static const struct ckpt_finding *first_no(const struct ckpt_findings *f,
+					   const struct ckpt_findings *before)
+{
+	for (size_t i = 0; i < f->n; i++) {
+		const struct ckpt_finding *r = &f->row[i];
+
+		if (r->verdict != CKPT_NO)
+			continue;
+		if (!before)
+			return r;
+		for (size_t k = 0; k < before->n; k++)
+			if (same_finding(r, &before->row[k]))
+				return r;
+	}
+	return NULL;
+}
+
+int look_verdict(const struct ckpt_findings *f, const struct ckpt_findings *before, pid_t pid,
+		 struct ckpt_err **err)
+{
+	const struct ckpt_finding *bad = first_no(f, before);
+
 	if (!bad)
 		return 0;
 	if (f->n_no > 1)

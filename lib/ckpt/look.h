@@ -16,6 +16,9 @@
 int look_tree(struct loader *l, const struct snapshot *s, const struct tree *t, pid_t root,
 	      struct ckpt_err **err);
 
+/* Has any process that was in the tree ended since? */
+bool look_tree_changed(struct loader *l, const struct tree *t);
+
 /* One finding per task attribute, memory area and open file. */
 int look_resources(struct loader *l, const struct tree *t, const struct kind_dump *d,
 		   const struct objects *os, struct ckpt_findings *f, struct ckpt_err **err);
@@ -24,8 +27,12 @@ int look_resources(struct loader *l, const struct tree *t, const struct kind_dum
 int look_births(const struct snapshot *s, const struct tree *t, struct plan *ret,
 		struct ckpt_findings *f, struct ckpt_err **err);
 
-/* The first "no" of the findings as an error (and how many more there are), or 0. */
-int look_verdict(const struct ckpt_findings *f, pid_t pid, struct ckpt_err **err);
+/*
+ * The first "no" of the findings as an error (and how many more there are), or 0. With `before`, of
+ * an earlier look at the same tree, only what was found then, too, counts.
+ */
+int look_verdict(const struct ckpt_findings *f, const struct ckpt_findings *before, pid_t pid,
+		 struct ckpt_err **err);
 
 /* Is the thread on its way out? It has given up its descriptors, and will run no more of the
  * program. */

@@ -387,6 +387,8 @@ int kind_pids_open(struct kind_dump *d, const pid_t *tgids, size_t n, struct ckp
 		pid_t tgid = i < n ? tgids[i] : getpid();
 		int fd = (int)syscall(SYS_pidfd_open, tgid, 0);
 
+		if (fd < 0 && errno == ESRCH && !d->frozen)
+			continue; /* it runs, and has ended */
 		if (fd < 0)
 			return ckpt_fail_errno(err, errno, CKPT_E_GONE, "process %d", tgid);
 		d->pids[d->n_pids++] = (struct kind_pid){ .tgid = tgid, .pidfd = fd };

@@ -99,8 +99,9 @@ int sysvipc_check(const struct snapshot *s, pid_t tgid, struct ckpt_err **err)
 				"more than %d semaphores",
 				u->semid, REC_SEM_UNDO_MAX);
 	}
-	for (size_t i = 0; u && i < s->n_tasks; i++)
-		if (s->tasks[i]->tgid != tgid && s->tasks[i]->sysvsem_id == u->list_id)
+	/* Even if there are none now: they would be undone at the end of the last of them. */
+	for (size_t i = 0; leader && leader->sysvsem_id && i < s->n_tasks; i++)
+		if (s->tasks[i]->tgid != tgid && s->tasks[i]->sysvsem_id == leader->sysvsem_id)
 			return ckpt_fail(
 				err, EOPNOTSUPP, CKPT_E_UNSUPPORTED,
 				"its semaphore adjustments (SEM_UNDO) are shared with process "
@@ -537,6 +538,20 @@ static int has_same_messages(const struct msgqueue *q, const struct msqid_ds *ds
 	return 0;
 }
 
+int msgqueue_unused(const struct msgqueue *q, struct ckpt_err **err)
+{
+	struct msqid_ds ds = { 0 };
+
+	if (msgctl(q->id, IPC_STAT, &ds) < 0)
+		return ckpt_fail_errno(err, errno, CKPT_E_RESTORE, "look at message queue %d",
+				       q->id);
+	if (is_other(ds.msg_lspid, q->sender))
+		return fail_used("message queue", q->id, ds.msg_lspid, err);
+	if (is_other(ds.msg_lrpid, q->receiver))
+		return fail_used("message queue", q->id, ds.msg_lrpid, err);
+	return 0;
+}
+
 int msgqueue_look(const struct msgqueue *q, bool allow_changed, bool *ret_same,
 		  struct ckpt_err **err)
 {
@@ -558,11 +573,8 @@ int msgqueue_look(const struct msgqueue *q, bool allow_changed, bool *ret_same,
 	rc = has_same_messages(q, &ds, ret_same, err);
 	if (rc < 0 || *ret_same)
 		return rc < 0 ? rc : 1;
-	if (is_other(ds.msg_lspid, q->sender))
-		return fail_used("message queue", q->id, ds.msg_lspid, err);
-	if (is_other(ds.msg_lrpid, q->receiver))
-		return fail_used("message queue", q->id, ds.msg_lrpid, err);
-	return 1;
+	rc = msgqueue_unused(q, err);
+	return rc < 0 ? rc : 1;
 }
 
 static int need_set(const json_t *o, bool here, bool allow_changed, struct ckpt_err **err)

@@ -74,6 +74,8 @@ void msgqueue_done(struct msgqueue *q);
 /* With the messages' contents, from the image. */
 int msgqueue_parse(const struct image *im, const json_t *o, struct msgqueue *q,
 		   struct ckpt_err **err);
+/* Has nobody else that lives sent to it or received from it last? */
+int msgqueue_unused(const struct msgqueue *q, struct ckpt_err **err);
 /* As semset_look(); *ret_same: it has the saved messages already. */
 int msgqueue_look(const struct msgqueue *q, bool allow_changed, bool *ret_same,
 		  struct ckpt_err **err);

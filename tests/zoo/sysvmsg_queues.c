@@ -57,6 +57,7 @@ int main(void)
 	full = msgget(IPC_PRIVATE, IPC_CREAT | 0600);
 	used = msgget(IPC_PRIVATE, IPC_CREAT | 0600);
 	zoo_need(id >= 0 && full >= 0 && used >= 0);
+	send(id, 1, 5, 99);
 	child = fork();
 	zoo_need(child >= 0);
 	if (child == 0) {
@@ -66,7 +67,6 @@ int main(void)
 		for (;;)
 			pause();
 	}
-	send(id, 1, 5, 99);
 	while (stat_of(used).msg_qnum == 0)
 		zoo_sleep_ms(1);
 	receive(used, 0, 3, 1, 3);
