@@ -209,6 +209,7 @@ static void trip_save(struct trip *t)
 	t->pid = 0;
 	if (image_open(&t->im, in_dir("image"), &err) < 0)
 		fail_err(err);
+	t->r.loader = loader;
 	t->r.im = &t->im;
 	t->r.objects = json_object_get(t->im.manifest, "objects");
 }
@@ -424,17 +425,11 @@ static void make_socket(void)
 	NEED(socket(AF_INET, SOCK_STREAM, 0) == 3 && listen(3, 1) == 0);
 }
 
-static void make_ptmx(void)
-{
-	NEED(open("/dev/ptmx", O_RDWR | O_NOCTTY) == 3);
-}
-
 static void test_check__names_what_is_unsupported(void **state)
 {
 	(void)state;
 	assert_refused(make_perf_event, "fd 3: a perf event");
 	assert_refused(make_socket, "TCP socket, listening on 0.0.0.0:");
-	assert_refused(make_ptmx, "the master side of a pseudo-terminal");
 }
 
 static void make_two_needs(void)
@@ -595,6 +590,30 @@ static void test_shmem__contents(void **state)
 	trip_done(&t);
 }
 
+static void make_pty(void)
+{
+	NEED(open("/dev/ptmx", O_RDWR | O_NOCTTY | O_NONBLOCK) == 3 && unlockpt(3) == 0);
+	NEED(open(ptsname(3), O_RDWR | O_NOCTTY) == 4);
+	NEED(write(3, "one\ntwo", 7) == 7 && write(4, "out\n", 4) == 4);
+}
+
+static void test_pty__queues_of_both_ends(void **state)
+{
+	char buf[64] = "";
+	struct trip t;
+
+	(void)state;
+	there_and_back(&t, make_pty);
+	assert_int_equal(read(now(&t, 4), buf, sizeof(buf)), 4);
+	assert_memory_equal(buf, "one\n", 4);
+	/* The echo and the program's output, in the order in which they came there. */
+	assert_int_equal(read(now(&t, 3), buf, sizeof(buf)), 13);
+	assert_non_null(strstr(buf, "out\r\n"));
+	assert_int_equal(read(now(&t, 3), buf, sizeof(buf)), -1);
+	assert_int_equal(errno, EAGAIN);
+	trip_done(&t);
+}
+
 static void make_owner(void)
 {
 	int p[2];
@@ -706,6 +725,12 @@ static void test_objects_open__made_up(void **state)
 		/* itself, and one that watches it */
 		EPOLL(WATCH("5", "1"), ""),
 		EPOLL(WATCH("5", "3"), ""),
+		"[{\"id\":1,\"kind\":\"ptmx\",\"flags\":2,\"path\":\"/dev/ptmx\"}]",
+		"[{\"id\":1,\"kind\":\"tty\",\"flags\":2,\"pair\":1,\"hung_up\":false}]",
+		"[{\"id\":1,\"kind\":\"tty\",\"flags\":2,\"pair\":9,\"hung_up\":true}]",
+		"[{\"id\":1,\"kind\":\"tty\",\"flags\":2,\"pair\":0,\"hung_up\":true}]",
+		"[{\"id\":1,\"kind\":\"tty\",\"flags\":2,\"path\":\"/dev/mem\","
+		"\"device\":{\"major\":1,\"minor\":1}}]",
 	};
 
 	(void)state;
@@ -753,6 +778,7 @@ int main(void)
 						teardown),
 		cmocka_unit_test_setup_teardown(test_memfd__contents_seals_and_second_description,
 						setup, teardown),
+		cmocka_unit_test_setup_teardown(test_pty__queues_of_both_ends, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_shmem__contents, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_objects_finish__process, setup, teardown),
 	};

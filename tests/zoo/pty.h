@@ -15,15 +15,16 @@
 #include <termios.h>
 #include <unistd.h>
 
-#define PTY_NUMBERS 200
+#define PTY_NUMBERS 160
 
 /*
  * A master, unlocked. While the program does not exist, others take the lowest free numbers: so
- * this one has a high one, which none of them gets.
+ * this one has a high one, which none of them gets. Two such programs could still meet: they run
+ * alone.
  */
 static inline int pty_master(void)
 {
-	int held[PTY_NUMBERS + 64], n = 0, want = 24 + getpid() % PTY_NUMBERS, fd, number;
+	int held[PTY_NUMBERS + 64], n = 0, want = 24 + getpid() % 16 * 10, fd, number;
 
 	for (;;) {
 		fd = open("/dev/ptmx", O_RDWR | O_NOCTTY);
@@ -79,9 +80,18 @@ static inline void pty_wait_bytes(int fd, int want)
 static inline void pty_expect_at(int line, int fd, const char *want, size_t len)
 {
 	struct pollfd p = { .fd = fd, .events = POLLIN };
+	int there = 0, status = 0;
 	char got[8192];
 	ssize_t n;
 
+	/* All of it: it may come in pieces. Packet mode puts a byte before it. */
+	if (ioctl(fd, TIOCGPKT, &status) < 0)
+		status = 0;
+	for (int i = 0; i < 2000 && there + status < (int)len; i++) {
+		zoo_need(ioctl(fd, FIONREAD, &there) == 0);
+		if (there + status < (int)len)
+			zoo_sleep_ms(1);
+	}
 	if (poll(&p, 1, 5000) != 1) {
 		zoo_fail("pty.h", line, "nothing to read");
 		return;

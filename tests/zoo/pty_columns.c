@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* zoo: exclusive */
 /* The terminal knows in which column it is: tabs become blanks, and erasing one goes back over it.
  */
 #include "pty.h"

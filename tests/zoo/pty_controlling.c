@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* zoo: exclusive */
 /* The leader of a session, its controlling terminal and /dev/tty, in one process with the master.
  */
 #include "pty.h"

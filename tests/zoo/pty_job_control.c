@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* zoo: exclusive */
 /*
  * A terminal emulator (the program), a shell that leads the terminal's session, a job in the
  * foreground, one in the background, and a child of the shell from before it had the terminal.

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* zoo: exclusive */
 /*
  * Edited input of a pseudo-terminal: whole lines with every kind of end, quoted characters, a line
  * that is not finished and can still be edited; and the echo of all that.

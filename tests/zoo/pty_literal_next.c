@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* zoo: exclusive */
 /* Ctrl-V was typed, and the character that it quotes comes after the restore. */
 #include "pty.h"
 

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* zoo: exclusive */
 /*
  * A master whose slave was never opened, one whose slave was closed, a slave whose master was
  * closed, and one that was hung up under a living master.

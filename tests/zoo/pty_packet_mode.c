@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* zoo: exclusive */
 /* Packet mode: on, with status that was told, and with each kind that was not told yet. */
 #include "pty.h"
 
@@ -34,7 +35,8 @@ static void expect_status(const char *what, int fd, unsigned int want)
 
 int main(void)
 {
-	struct pair quiet, stopped, started, stop_told, flow_off, flow_on, flushed, written;
+	struct pair quiet, stopped, started, stop_told, flow_off, flow_on, flushed, written,
+		external;
 	struct termios t;
 	int on = 0;
 
@@ -61,6 +63,12 @@ int main(void)
 	zoo_need(tcflush(flushed.slave, TCIFLUSH) == 0);
 	written = make();
 	pty_put(written.slave, "out");
+	external = make();
+	zoo_need(tcgetattr(external.slave, &t) == 0);
+	t.c_lflag |= EXTPROC;
+	zoo_need(tcsetattr(external.slave, TCSANOW, &t) == 0);
+	pty_put(external.master, "raw");
+	pty_wait_bytes(external.slave, 3);
 	pty_wait_bytes(quiet.slave, 3);
 	zoo_need(tcflush(written.slave, TCOFLUSH) == 0);
 	zoo_ready();
@@ -82,5 +90,7 @@ int main(void)
 	expect_status("flow control", flow_on.master, TIOCPKT_DOSTOP);
 	expect_status("input flushed", flushed.master, TIOCPKT_FLUSHREAD);
 	expect_status("output flushed", written.master, TIOCPKT_FLUSHWRITE);
+	expect_status("settings changed", external.master, TIOCPKT_IOCTL);
+	pty_expect(external.slave, "raw");
 	return zoo_end();
 }

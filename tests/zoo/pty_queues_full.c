@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* zoo: exclusive */
 /* As much as fits is queued both ways, of all bytes that there are, unedited. */
 #include "pty.h"
 

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* zoo: exclusive */
 /* All settings of a pair; and none of the signals that setting them raises. */
 #include "pty.h"
 

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* zoo: exclusive */
 /* Output stopped by Ctrl-S, by call, and of the master's; each goes on as it should. */
 #include "pty.h"
 
@@ -60,6 +61,8 @@ int main(void)
 	zoo_need(tcflow(master.master, TCOON) == 0);
 	pty_put(by_char.slave, "after\n");
 	pty_put(by_call.slave, "after\n");
+	pty_wait_bytes(by_char.master, 7);
+	pty_wait_bytes(by_call.master, 8 + 7);
 	pty_expect(by_char.master, "after\r\n");
 	pty_expect(by_call.master, "before\r\nafter\r\n");
 	pty_put(master.master, "after\n");

@@ -227,6 +227,10 @@ static bool packet_status_possible(const struct rec_tty *master, const struct re
 		return true;
 	if (status & TIOCPKT_FLUSHREAD && ring_bytes(slave) + slave->flip_bytes)
 		return false;
+	/* This mode is told with every change of the settings. */
+	if (slave->termios.lflag & EXTPROC && !(status & TIOCPKT_IOCTL) &&
+	    status & (TIOCPKT_FLUSHREAD | TIOCPKT_DOSTOP | TIOCPKT_NOSTOP))
+		return false;
 	if (status & TIOCPKT_FLUSHWRITE && master->flip_bytes)
 		return false;
 	return !(status & TIOCPKT_IOCTL) || slave->termios.lflag & EXTPROC ||

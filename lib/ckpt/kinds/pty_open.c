@@ -320,32 +320,58 @@ static void pty_done(struct pty *p)
 
 /* ---- is it possible? ---- */
 
-/* Some process that has the terminal open, for the message only. */
-static pid_t find_user(const char *path)
+/* Is a descriptor of another process an end of the pair of this number? Of the master only fdinfo
+ * tells. */
+static bool is_end(const char *pid, const char *fd, uint32_t index)
+{
+	_cleanup_free_ char *line = NULL;
+	char path[600], text[64] = "", slave[40];
+	unsigned int number = 0;
+	size_t size = 0;
+	bool found = false;
+	FILE *info;
+
+	snprintf(path, sizeof(path), "/proc/%s/fd/%s", pid, fd);
+	snprintf(slave, sizeof(slave), "/dev/pts/%u", index);
+	if (readlink(path, text, sizeof(text) - 1) <= 0)
+		return false;
+	if (!strstr(text, "ptmx"))
+		return !strcmp(text, slave);
+	snprintf(path, sizeof(path), "/proc/%s/fdinfo/%s", pid, fd);
+	info = fopen(path, "re");
+	while (info && !found && getline(&line, &size, info) > 0)
+		found = sscanf(line, "tty-index: %u", &number) == 1 && number == index;
+	if (info)
+		fclose(info);
+	return found;
+}
+
+static bool has_end(const char *pid, uint32_t index)
+{
+	const struct dirent *fd;
+	bool found = false;
+	char dir[300];
+	DIR *fds;
+
+	snprintf(dir, sizeof(dir), "/proc/%s/fd", pid);
+	fds = opendir(dir);
+	while (fds && !found && (fd = readdir(fds)))
+		found = is_end(pid, fd->d_name, index);
+	if (fds)
+		closedir(fds);
+	return found;
+}
+
+/* Some process that has the pair open, for the message only. */
+static pid_t find_user(uint32_t index)
 {
 	DIR *proc = opendir("/proc");
 	const struct dirent *e;
 	pid_t found = 0;
 
-	while (proc && !found && (e = readdir(proc))) {
-		char dir[300];
-		const struct dirent *fd;
-		DIR *fds;
-
-		if (!isdigit((unsigned char)e->d_name[0]))
-			continue;
-		snprintf(dir, sizeof(dir), "/proc/%s/fd", e->d_name);
-		fds = opendir(dir);
-		while (fds && !found && (fd = readdir(fds))) {
-			char text[64] = "";
-
-			if (readlinkat(dirfd(fds), fd->d_name, text, sizeof(text) - 1) > 0 &&
-			    !strcmp(text, path))
-				found = atoi(e->d_name);
-		}
-		if (fds)
-			closedir(fds);
-	}
+	while (proc && !found && (e = readdir(proc)))
+		if (isdigit((unsigned char)e->d_name[0]) && has_end(e->d_name, index))
+			found = atoi(e->d_name);
 	if (proc)
 		closedir(proc);
 	return found;
@@ -356,7 +382,7 @@ static int fail_taken(uint32_t index, struct ckpt_err **err)
 	char path[40], who[128];
 
 	snprintf(path, sizeof(path), "/dev/pts/%u", index);
-	kind_process_words(find_user(path), who, sizeof(who));
+	kind_process_words(find_user(index), who, sizeof(who));
 	ckpt_fail(err, EEXIST, CKPT_E_MACHINE,
 		  "the program's pseudo-terminal was %s, which is now used by %s", path, who);
 	ckpt_hint(err, "end that process first, or restore where the name is free");
@@ -478,7 +504,7 @@ static int open_numbered(const char *path, int flags, uint32_t index, struct ckp
 	return fd;
 }
 
-static int unlock(int master, bool lock, struct ckpt_err **err)
+static int set_lock(int master, bool lock, struct ckpt_err **err)
 {
 	int v = lock;
 
@@ -1045,7 +1071,7 @@ static int set_state(const struct pty *p, struct ckpt_err **err)
 		rc = fail_step(err, "make exclusive");
 	if (rc == 0 && p->slave_exclusive && p->slave >= 0 && ioctl(p->slave, TIOCEXCL) < 0)
 		rc = fail_step(err, "make exclusive");
-	return rc < 0 ? rc : unlock(p->master, p->locked, err);
+	return rc < 0 ? rc : set_lock(p->master, p->locked, err);
 }
 
 /* ---- the whole ---- */
@@ -1116,7 +1142,7 @@ static int open_pair(struct pty *p, struct ckpt_err **err)
 	if ((now & O_ACCMODE) != O_RDWR || fcntl(p->master, F_SETFL, now | O_NONBLOCK) < 0)
 		return ckpt_fail(err, EBADMSG, CKPT_E_IMAGE,
 				 "the master side is not open for reading and writing");
-	rc = unlock(p->master, false, err);
+	rc = set_lock(p->master, false, err);
 	if (rc == 0)
 		rc = set_node(p, err);
 	if (rc == 0)
@@ -1133,7 +1159,7 @@ static int open_orphans(struct pty *p, struct ckpt_err **err)
 	p->master = open_master("/dev/ptmx", O_RDWR, &index, err);
 	if (p->master < 0)
 		return p->master;
-	rc = unlock(p->master, false, err);
+	rc = set_lock(p->master, false, err);
 	if (rc == 0)
 		rc = open_own_slave(p, err);
 	return rc < 0 ? rc : open_all(p, true, err);
@@ -1145,8 +1171,9 @@ int pty_open_pair(struct kind_restore *r, const json_t *o, struct ckpt_err **err
 	int rc = pty_parse(r, o, &p, err);
 
 	p.r = r;
-	if (rc == 0 && p.id >= r->n_fd)
-		rc = ckpt_fail(err, EBADMSG, CKPT_E_IMAGE, "there is no object %u", p.id);
+	if (rc == 0 && (p.id >= r->n_fd || r->fd[p.id] >= 0))
+		rc = ckpt_fail(err, EBADMSG, CKPT_E_IMAGE, "object %u is no pair, or made already",
+			       p.id);
 	if (rc == 0)
 		rc = p.orphan ? open_orphans(&p, err) : open_pair(&p, err);
 	pty_done(&p);

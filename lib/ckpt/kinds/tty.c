@@ -70,6 +70,8 @@ static bool through_current(const struct kind_file *f)
 uint32_t tty_object(const struct snapshot *s, const struct objects *os, uint32_t tty_major,
 		    uint32_t tty_minor)
 {
+	bool pty = tty_major >= MAJOR_PTS_FIRST && tty_major <= MAJOR_PTS_LAST;
+
 	for (size_t i = 0; i < os->n; i++) {
 		const struct object_row *row = &os->row[i];
 		const struct rec_file *file = row->f.file;
@@ -78,7 +80,7 @@ uint32_t tty_object(const struct snapshot *s, const struct objects *os, uint32_t
 		if (row->kind == &kind_ptmx && pty_view(s, row->f.tgid, row->f.fd, &v) &&
 		    v.slave->major == tty_major && v.slave->minor == tty_minor)
 			return row->id;
-		if (row->kind == &kind_tty && file->tty_major == tty_major &&
+		if (!pty && row->kind == &kind_tty && file->tty_major == tty_major &&
 		    file->tty_minor == tty_minor && !through_current(&row->f) &&
 		    case_of(s, &row->f) == CASE_DEVICE)
 			return row->id;
