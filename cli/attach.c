@@ -19,6 +19,7 @@ enum {
 	OPT_FROZEN,
 	OPT_ONLY,
 	OPT_COMPRESS,
+	OPT_EXT_UNIX,
 	OPT_DELETED_LIMIT
 };
 
@@ -39,6 +40,8 @@ static const struct argp_option options[] = {
 	  "Keep it frozen while writing, instead of writing from a copy-on-write twin", 2 },
 	{ "compress", OPT_COMPRESS, "LEVEL", OPTION_ARG_OPTIONAL,
 	  "Compress memory with zstd (1 to 19, default 1)", 2 },
+	{ "ext-unix", OPT_EXT_UNIX, NULL, 0,
+	  "Let connections of unix sockets to other programs be made anew by the restore", 2 },
 	{ "deleted-limit", OPT_DELETED_LIMIT, "SIZE", 0,
 	  "Save contents of deleted files up to this size (default 64M)", 2 },
 	{ 0 },
@@ -113,6 +116,9 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 		return 0;
 	case OPT_ONLY:
 		a->opts.only = true;
+		return 0;
+	case OPT_EXT_UNIX:
+		a->opts.ext_unix = true;
 		return 0;
 	case OPT_COMPRESS:
 		return set_level(a, arg);

@@ -486,6 +486,8 @@ static int write_image(struct dump *d, json_t **manifest, struct ckpt_err **err)
 	int rc = find_pages(d, err);
 
 	if (rc == 0)
+		rc = objects_write_deferred(&d->kd, err);
+	if (rc == 0)
 		rc = write_cores(d, err);
 	for (size_t i = 0; i < d->n_procs; i++)
 		twin_end(&d->proc[i].twin);

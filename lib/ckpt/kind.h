@@ -54,6 +54,13 @@ struct kind_flight {
 	int fd; /* owned: a descriptor of ours */
 };
 
+/* Contents that wait to be written. */
+struct kind_deferred {
+	char name[40];
+	void *data; /* owned */
+	size_t len;
+};
+
 /* What saving needs. The processes are frozen. */
 struct kind_dump {
 	struct loader *loader;
@@ -70,6 +77,8 @@ struct kind_dump {
 	size_t n_pids;
 	struct kind_flight *flight; /* owned: objects_collect_in_flight() */
 	size_t n_flight;
+	struct kind_deferred *deferred; /* owned: kind_defer_data() */
+	size_t n_deferred;
 	bool ext_unix; /* let connections of unix sockets to processes outside be made anew */
 };
 
@@ -143,6 +152,10 @@ struct ckpt_kind {
 	 */
 	int (*save)(struct kind_dump *d, const struct kind_file *f, json_t *o,
 		    struct ckpt_err **err);
+	/* Call fn for every file that this one keeps in a queue, each time that it does; may be
+	 * NULL. */
+	void (*queued)(const struct snapshot *s, const struct kind_file *f,
+		       void (*fn)(void *userdata, uint64_t file_id), void *userdata);
 	/*
 	 * Give every file that this one keeps in a queue, and that d->os does not know yet, to
 	 * kind_flight_add(), in an order that depends on nothing but the queue. Frozen; may be
@@ -200,6 +213,7 @@ struct objects {
 	struct object_row {
 		uint32_t id;		/* number in the image, from 1 */
 		uint32_t n_refs;	/* descriptors and areas that refer to it */
+		uint32_t n_queued;	/* messages that carry it */
 		uint32_t next_of_inode; /* id of the next object with this inode open; 0: none */
 		uint32_t next_listening;
 		uint64_t file_id;
@@ -212,6 +226,7 @@ struct objects {
 	struct object_slot *inodes; /* inode_id -> its first row */
 	struct object_slot *socks;  /* sock_id -> its row */
 	size_t hash_size;	    /* of all three */
+	bool any_unknown;	    /* some message carries a file that is no object (yet) */
 	uint32_t first_listening;   /* sockets that listen; the others by next_listening */
 };
 
@@ -251,6 +266,14 @@ int objects_check(const struct objects *os, const struct kind_dump *d, struct ck
  * comparison). */
 int objects_save(const struct objects *os, struct kind_dump *d, bool contents, json_t **ret,
 		 struct ckpt_err **err);
+/*
+ * For save(): write contents as data/NAME, but not before the processes go on. `data` was
+ * malloc'd, and is taken over, whatever happens.
+ */
+int kind_defer_data(struct kind_dump *d, const char *name, void *data, size_t len,
+		    struct ckpt_err **err);
+/* ... which is now. */
+int objects_write_deferred(struct kind_dump *d, struct ckpt_err **err);
 /* need() of every row; all findings are gathered into one chain (the first five named). */
 int objects_need(const struct kind_restore *r, struct ckpt_err **err);
 /*

@@ -208,6 +208,27 @@ static int collect_tables(struct objects *os, const struct snapshot *s, pid_t tg
 	return 0;
 }
 
+static void count_queued(void *userdata, uint64_t file_id)
+{
+	struct objects *os = userdata;
+	uint32_t id = objects_id(os, file_id);
+
+	if (id)
+		os->row[id - 1].n_queued++;
+	else
+		os->any_unknown = true;
+}
+
+static void count_all_queued(struct objects *os, const struct snapshot *s)
+{
+	os->any_unknown = false;
+	for (size_t i = 0; i < os->n; i++)
+		os->row[i].n_queued = 0;
+	for (size_t i = 0; i < os->n; i++)
+		if (os->row[i].kind->queued)
+			os->row[i].kind->queued(s, &os->row[i].f, count_queued, os);
+}
+
 int objects_collect(struct objects *os, const struct snapshot *s, const struct tree *t,
 		    struct ckpt_err **err)
 {
@@ -231,6 +252,7 @@ int objects_collect(struct objects *os, const struct snapshot *s, const struct t
 		if (tree_process(t, tables_tgid(s, s->paths[i].rec->tgid)))
 			collect_place(os, &s->paths[i], thread_of(s, s->paths[i].rec->tgid));
 	index_rows(os);
+	count_all_queued(os, s);
 	return 0;
 }
 
@@ -337,6 +359,7 @@ int objects_collect_in_flight(struct objects *os, struct kind_dump *d, struct sn
 		if (rc == 0 && d->n_flight > before)
 			rc = add_in_flight(os, d, s, before, err);
 	}
+	count_all_queued(os, s);
 	d->os = NULL;
 	return rc;
 }
@@ -400,6 +423,11 @@ int kind_pids_open(struct kind_dump *d, const pid_t *tgids, size_t n, struct ckp
 void kind_pids_close(struct kind_dump *d)
 {
 	objects_drop_in_flight(d);
+	for (size_t i = 0; i < d->n_deferred; i++)
+		free(d->deferred[i].data);
+	free(d->deferred);
+	d->deferred = NULL;
+	d->n_deferred = 0;
 	for (size_t i = 0; i < d->n_pids; i++)
 		close(d->pids[i].pidfd);
 	free(d->pids);
@@ -637,6 +665,31 @@ int objects_save(const struct objects *os, struct kind_dump *d, bool contents, j
 	d->os = NULL;
 	if (rc == 0)
 		*ret = TAKE_PTR(rows);
+	return rc;
+}
+
+int kind_defer_data(struct kind_dump *d, const char *name, void *data, size_t len,
+		    struct ckpt_err **err)
+{
+	struct kind_deferred *more = realloc(d->deferred, (d->n_deferred + 1) * sizeof(*more));
+
+	if (!more) {
+		free(data);
+		return ckpt_fail_nomem(err);
+	}
+	d->deferred = more;
+	more[d->n_deferred] = (struct kind_deferred){ .data = data, .len = len };
+	snprintf(more[d->n_deferred++].name, sizeof(more->name), "%s", name);
+	return 0;
+}
+
+int objects_write_deferred(struct kind_dump *d, struct ckpt_err **err)
+{
+	int rc = 0;
+
+	for (size_t i = 0; rc == 0 && i < d->n_deferred; i++)
+		rc = image_data_write(d->w, d->deferred[i].name, d->deferred[i].data,
+				      d->deferred[i].len, err);
 	return rc;
 }
 

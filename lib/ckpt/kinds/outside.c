@@ -19,12 +19,12 @@
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
 
-/* Descriptors and areas of the dump that refer to it. */
+/* Descriptors, areas and messages of the dump that refer to it. */
 static uint64_t references(const struct kind_dump *d, uint64_t file_id)
 {
 	const struct object_row *r = objects_row(d->os, objects_id(d->os, file_id));
 
-	return r ? r->n_refs : 0;
+	return r ? (uint64_t)r->n_refs + r->n_queued : 0;
 }
 
 static bool is_ours(const struct kind_dump *d, pid_t tgid)
@@ -111,18 +111,7 @@ pid_t kind_outside_holder(const struct kind_dump *d, const struct kind_file *f, 
 
 bool kind_may_be_under_way(const struct kind_dump *d)
 {
-	for (size_t i = 0; !d->frozen && i < d->os->n; i++) {
-		const struct kind_file *f = &d->os->row[i].f;
-		const struct rec_unix_msg *const *msg;
-		size_t n;
-
-		msg = (const struct rec_unix_msg *const *)snapshot_details(d->snap, REC_UNIX_MSG,
-									   f->tgid, f->fd, &n);
-		for (size_t k = 0; f->file && k < n; k++)
-			if (msg[k]->n_files)
-				return true;
-	}
-	return false;
+	return !d->frozen && d->os->any_unknown;
 }
 
 pid_t kind_outside_sock(const struct kind_dump *d, uint64_t sock_id)

@@ -46,6 +46,8 @@ const struct object_row *unix_listener_of(const struct kind_dump *d, uint64_t em
 /* Is the peer a process's outside, which may be connected to anew by its name? */
 bool unix_may_reconnect(const struct kind_dump *d, const struct rec_unix *sk);
 bool unix_match(const struct kind_file *f);
+void unix_queued(const struct snapshot *s, const struct kind_file *f,
+		 void (*fn)(void *userdata, uint64_t file_id), void *userdata);
 int unix_check(const struct kind_dump *d, const struct kind_file *f, struct ckpt_err **err);
 void unix_describe(const struct kind_file *f, char *buf, size_t len);
 

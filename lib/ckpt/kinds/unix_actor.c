@@ -102,22 +102,36 @@ static void remove_dirs(const char *name)
 		}
 }
 
-/* A relative name that goes up finds as many directories above as it can name. */
+/*
+ * A relative name that goes up finds a directory there each time: so many are made, and entered.
+ * Longer than any name can ask for.
+ */
 #define DEEP "d/d/d/d/d/d/d/d/d/d/d/d/d/d/d/d/d/d/d/d/d/d/d/d/d/d/d/d/d/d/d/d/d/d/d/d/"
+
+static const char *deep_enough(const char *name)
+{
+	size_t n = 1;
+
+	for (const char *p = name; (p = strstr(p, "..")); p += 2)
+		n++;
+	return DEEP + sizeof(DEEP) - 1 - 2 * (n < sizeof(DEEP) / 2 ? n : sizeof(DEEP) / 2);
+}
 
 static int do_bind(const struct request *q)
 {
 	char name[sizeof(q->addr.sun_path) + 1] = { 0 };
 	bool relative = q->addr.sun_path[0] != '/';
+	const char *deep;
 	int rc = 0;
 
 	memcpy(name, q->addr.sun_path, sizeof(q->addr.sun_path));
+	deep = deep_enough(name);
 	/* Never to come back: whoever binds after it has a root of its own, too. */
 	if (fchdir(q->root) < 0 || chroot(".") < 0)
 		return -errno;
 	if (relative) {
-		make_dirs(DEEP);
-		if (chdir(DEEP) < 0)
+		make_dirs(deep);
+		if (chdir(deep) < 0)
 			return -errno;
 	}
 	make_dirs(name);
@@ -126,7 +140,7 @@ static int do_bind(const struct request *q)
 		rc = -errno;
 	remove_dirs(name);
 	if (relative && chdir("/") == 0)
-		remove_dirs(DEEP);
+		remove_dirs(deep);
 	return rc;
 }
 

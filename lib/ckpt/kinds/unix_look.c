@@ -54,6 +54,21 @@ bool unix_match(const struct kind_file *f)
 	return f->file && f->file->sock_id && f->file->sk_family == AF_UNIX;
 }
 
+void unix_queued(const struct snapshot *s, const struct kind_file *f,
+		 void (*fn)(void *userdata, uint64_t file_id), void *userdata)
+{
+	struct kind_dump d = { .snap = s };
+	struct unix_look look;
+
+	unix_look(&d, f, &look);
+	for (size_t i = 0; look.sk && i < look.n_msgs; i++) {
+		const uint64_t *file = unix_msg_files(look.msg[i]);
+
+		for (size_t k = 0; file && k < look.msg[i]->n_files; k++)
+			fn(userdata, file[k]);
+	}
+}
+
 const struct object_row *unix_row(const struct kind_dump *d, uint64_t sock_id)
 {
 	const struct object_row *row = objects_row(d->os, objects_by_sock(d->os, sock_id));
@@ -314,6 +329,7 @@ const struct ckpt_kind kind_unix = {
 	.match = unix_match,
 	.check = unix_check,
 	.save = unix_save,
+	.queued = unix_queued,
 	.in_flight = unix_in_flight,
 	.need = unix_need,
 	.open = unix_make,

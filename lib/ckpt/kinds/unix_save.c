@@ -293,42 +293,43 @@ static int save_peer_cred(const struct kind_dump *d, const struct rec_unix *sk, 
 
 /* ---- messages ---- */
 
-/* Where the contents of an object's messages go: one file, made when the first byte comes. */
+/* The contents of an object's messages: one file, written when the processes run again. */
 struct contents {
 	struct kind_dump *d;
 	json_t *o;
-	char name[40];
-	int fd;
+	char *data; /* owned */
+	size_t len, size;
 };
 
-static int contents_write(struct contents *c, const void *data, size_t len, struct ckpt_err **err)
+static int contents_add(struct contents *c, const void *data, size_t len, struct ckpt_err **err)
 {
-	int rc = 0;
+	char *more;
 
 	if (!c->d->contents || !len)
 		return 0;
-	if (c->fd < 0) {
-		snprintf(c->name, sizeof(c->name), "unix-%lld",
-			 (long long)json_integer_value(json_object_get(c->o, "id")));
-		rc = image_data_open(c->d->w, c->name, &c->fd, err);
+	if (c->len + len > c->size) {
+		c->size = 2 * (c->len + len);
+		more = realloc(c->data, c->size);
+		if (!more)
+			return ckpt_fail_nomem(err);
+		c->data = more;
 	}
-	if (rc < 0)
-		return rc;
-	rc = write_all(c->fd, data, len);
-	return rc < 0 ? image_fail_write(err, rc, c->d->w->data_fd, c->name) : 0;
+	memcpy(c->data + c->len, data, len);
+	c->len += len;
+	return 0;
 }
 
 static int contents_done(struct contents *c, struct ckpt_err **err)
 {
-	int rc;
+	char name[40];
 
-	if (c->fd < 0)
+	if (!c->len)
 		return 0;
-	rc = image_data_done(c->d->w, c->name, c->fd, err);
-	close_reset(&c->fd);
-	if (rc == 0 && json_object_set_new(c->o, "data", json_string(c->name)))
-		rc = ckpt_fail_nomem(err);
-	return rc;
+	snprintf(name, sizeof(name), "unix-%lld",
+		 (long long)json_integer_value(json_object_get(c->o, "id")));
+	if (json_object_set_new(c->o, "data", json_string(name)))
+		return ckpt_fail_nomem(err);
+	return kind_defer_data(c->d, name, TAKE_PTR(c->data), c->len, err);
 }
 
 static int save_files(const struct kind_dump *d, const struct rec_unix_msg *m, json_t *row,
@@ -388,11 +389,11 @@ static int save_bytes(struct contents *c, struct peek *p, const struct rec_unix_
 		return 0;
 	if (m->index || p->failed)
 		return m->data_len == m->len
-			       ? contents_write(c, unix_msg_data(m), m->data_len, err)
+			       ? contents_add(c, unix_msg_data(m), m->data_len, err)
 			       : ckpt_fail(err, EOPNOTSUPP, CKPT_E_UNSUPPORTED,
 					   "a message of %u bytes cannot be read", m->len);
 	rc = peek_next(p, m, &h, err);
-	return rc == 0 ? contents_write(c, p->buf, m->len, err) : rc;
+	return rc == 0 ? contents_add(c, p->buf, m->len, err) : rc;
 }
 
 /* The messages of one socket: of the descriptor's own, or of a connection not accepted yet. */
@@ -452,7 +453,7 @@ static int save_pending(struct contents *c, struct peek *p, json_t *o, struct ck
 static int save_all_messages(struct kind_dump *d, const struct kind_file *f,
 			     const struct unix_look *look, json_t *o, struct ckpt_err **err)
 {
-	struct contents c = { .d = d, .o = o, .fd = -1 };
+	struct contents c = { .d = d, .o = o };
 	struct peek p;
 	int rc = peek_begin(d, f, look, &p, err);
 
@@ -463,7 +464,7 @@ static int save_all_messages(struct kind_dump *d, const struct kind_file *f,
 	peek_end(&p);
 	if (rc == 0)
 		rc = contents_done(&c, err);
-	close_reset(&c.fd);
+	free(c.data);
 	return rc;
 }
 
