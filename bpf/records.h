@@ -827,6 +827,22 @@ struct rec_notify_event {
 	__u32 name_len; /* without its NUL; 0: none */
 };
 
+#define REC_SECCOMP_LOG	     0x1 /* SECCOMP_FILTER_FLAG_LOG */
+#define REC_SECCOMP_LISTENER 0x2 /* a supervisor holds its listener */
+
+/*
+ * A filter of seccomp(2): one per filter and thread, the newest first. A detail of a process, with
+ * the thread in the place of the descriptor.
+ */
+struct rec_seccomp {
+	struct rec_head head; /* REC_F_TRUNCATED: there are more */
+	__s32 tgid;
+	__s32 tid;
+	__u64 filter_id; /* struct seccomp_filter */
+	__u32 flags;	 /* REC_SECCOMP_* */
+	__u32 pad;
+};
+
 _Static_assert(sizeof(struct rec_head) == 8, "rec_head");
 _Static_assert(sizeof(struct rec_detail) == 16, "rec_detail");
 _Static_assert(sizeof(struct rec_tty) % 8 == 0, "rec_tty");
@@ -856,5 +872,6 @@ _Static_assert(sizeof(struct rec_unix_msg) % 8 == 0, "rec_unix_msg");
 _Static_assert(sizeof(struct rec_notify_group) == 40, "rec_notify_group");
 _Static_assert(sizeof(struct rec_notify_mark) == 104, "rec_notify_mark");
 _Static_assert(sizeof(struct rec_notify_event) == 32, "rec_notify_event");
+_Static_assert(sizeof(struct rec_seccomp) == 32, "rec_seccomp");
 
 #endif

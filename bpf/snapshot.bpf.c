@@ -134,6 +134,7 @@ struct scratch {
 		struct rec_notify_group notify_group;
 		struct rec_notify_mark notify_mark;
 		struct rec_notify_event notify_event;
+		struct rec_seccomp seccomp;
 	};
 
 	char name[REC_PATH_MAX + 8]; /* and room for padding */
@@ -408,6 +409,7 @@ static __always_inline void write_path(struct seq_file *seq, struct scratch *s, 
 #include "bpfmap.bpf.h"
 #include "ipc.bpf.h"
 #include "notify.bpf.h"
+#include "seccomp.bpf.h"
 
 /* --- threads ------------------------------------------------------------------------------ */
 
@@ -1070,6 +1072,7 @@ int snapshot_task(struct bpf_iter__task *ctx)
 		fill_task(&s->task, task, &r);
 		bpf_seq_write(seq, &s->task, sizeof(s->task));
 		write_groups(seq, s, task, &r, 0);
+		write_seccomp(seq, s, task, &r);
 		write_group(seq, s, task, &r);
 	}
 	scratch_put(s);

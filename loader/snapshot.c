@@ -152,6 +152,7 @@ static const size_t rec_size[REC_TYPE_NR] = {
 	[REC_PIDFD] = sizeof(struct rec_pidfd),
 	[REC_UNIX] = sizeof(struct rec_unix),
 	[REC_UNIX_MSG] = sizeof(struct rec_unix_msg),
+	[REC_SECCOMP] = sizeof(struct rec_seccomp),
 	/* Details: 0 here is the least, struct rec_detail. */
 	[REC_SEM_UNDO] = sizeof(struct rec_sem_undo),
 	[REC_AIO] = sizeof(struct rec_aio),
@@ -469,6 +470,7 @@ _Static_assert(offsetof(struct rec_process, tgid) == offsetof(struct rec_sighand
 		       offsetof(struct rec_process, tgid) == offsetof(struct rec_holder, tgid) &&
 		       offsetof(struct rec_process, tgid) == offsetof(struct rec_member, tgid) &&
 		       offsetof(struct rec_process, tgid) == offsetof(struct rec_detail, tgid) &&
+		       offsetof(struct rec_process, tgid) == offsetof(struct rec_seccomp, tgid) &&
 		       offsetof(struct rec_process, tgid) == offsetof(struct rec_path, tgid),
 	       "first_key() reads all of them alike");
 

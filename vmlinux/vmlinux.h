@@ -87,6 +87,7 @@ struct mm_struct;
 struct mnt_namespace;
 struct msg_msgseg;
 struct net;
+struct notification;
 struct nsproxy;
 struct pid;
 struct pid_namespace;
@@ -97,6 +98,7 @@ struct rb_node;
 struct robust_list_head;
 struct rseq;
 struct scm_fp_list;
+struct seccomp_filter;
 struct sem_undo_list;
 struct seq_file;
 struct sighand_struct;
@@ -228,6 +230,13 @@ struct sysv_sem {
 struct seccomp {
 	int mode;
 	struct { int counter; } filter_count;
+	struct seccomp_filter *filter;
+};
+
+struct seccomp_filter {
+	_Bool log;
+	struct seccomp_filter *prev;
+	struct notification *notif;
 };
 
 struct io_context {

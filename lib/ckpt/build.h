@@ -51,6 +51,9 @@ struct build_sigaction {
 	uint64_t handler, flags, restorer, mask;
 };
 
+/* How the tasks under construction are traced. */
+#define TRACE_BUILD (PTRACE_O_TRACESYSGOOD | PTRACE_O_EXITKILL)
+
 struct build_thread {
 	json_t *json; /* borrowed from the manifest */
 	pid_t vtid;   /* as saved */
@@ -132,7 +135,6 @@ int build_fs(struct build *b, struct ckpt_err **err);
 int build_files(struct build *b, struct ckpt_err **err);
 /* Take a descriptor of this process's table into the process's; *ret: its number there. */
 int build_take_fd(struct build *b, int ours, int *ret, struct ckpt_err **err);
-int build_threads(struct build *b, struct ckpt_err **err);
 int build_process(struct build *b, struct ckpt_err **err);
 /* Queue what takes the locks and leases of the process; then, once that ran, break again the leases
  * that were being broken. */
@@ -144,6 +146,13 @@ int build_finish(struct build *b, struct ckpt_err **err);
 
 /* Has the thread this member ("cred", "sched") from the restoring process already? */
 bool build_inherits(const struct build *b, const struct build_thread *t, const char *member);
+
+/* Let the thread b->thread[maker] make others, b->thread[which[]], and wait for them. */
+int build_clone_threads(struct build *b, size_t maker, const size_t *which, size_t n,
+			struct ckpt_err **err);
+
+/* build_seccomp.c: all threads, with their filters. */
+int build_threads(struct build *b, struct ckpt_err **err);
 
 /* build_cred.c */
 int build_cred(struct build *b, struct build_thread *t, struct ckpt_err **err);

@@ -16,8 +16,7 @@
 #include <sys/syscall.h>
 #include <sys/wait.h>
 
-#define USER_END    0x7ffffffff000ULL
-#define TRACE_BUILD (PTRACE_O_TRACESYSGOOD | PTRACE_O_EXITKILL)
+#define USER_END 0x7ffffffff000ULL
 
 /* ---- the arena's place ---- */
 

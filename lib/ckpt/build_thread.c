@@ -38,39 +38,43 @@ static int find_tids(struct build *b, struct ckpt_err **err)
 	return 0;
 }
 
-static int queue_clone(struct build *b, pid_t vtid, struct ckpt_err **err)
+static int queue_clone(struct build *b, pid_t maker, pid_t vtid, struct ckpt_err **err)
 {
 	struct clone_args ca = {
 		.flags = CLONE_VM | CLONE_FS | CLONE_FILES | CLONE_SIGHAND | CLONE_THREAD |
 			 CLONE_SYSVSEM | CLONE_PTRACE,
 		.set_tid_size = 1,
 	};
-	int rc = build_room(b, b->pid, 1, sizeof(ca) + sizeof(vtid) + 32, err);
+	int rc = build_room(b, maker, 1, sizeof(ca) + sizeof(vtid) + 32, err);
 
 	if (rc < 0)
 		return rc;
 	ca.set_tid = arena_data(&b->r->arena, &vtid, sizeof(vtid));
-	/* A new thread begins traced and stopped: it never runs the rest of the leader's array. */
+	/* A new thread begins traced and stopped: it never runs the rest of its maker's array. */
 	arena_op(&b->r->arena, "make a thread", SYS_clone3,
 		 arena_data(&b->r->arena, &ca, sizeof(ca)), sizeof(ca), 0, 0, 0, 0);
 	return 0;
 }
 
-int build_threads(struct build *b, struct ckpt_err **err)
+int build_clone_threads(struct build *b, size_t maker, const size_t *which, size_t n,
+			struct ckpt_err **err)
 {
+	pid_t tid = b->thread[maker].tid;
 	int rc = 0, group_stop;
 
-	for (size_t i = 1; rc == 0 && i < b->n_threads; i++)
-		rc = queue_clone(b, b->thread[i].vtid, err);
-	if (rc == 0)
-		rc = arena_run(&b->r->arena, b->pid, err);
-	if (rc == 0)
+	for (size_t i = 0; rc == 0 && i < n; i++)
+		rc = queue_clone(b, tid, b->thread[which[i]].vtid, err);
+	if (rc == 0 && n)
+		rc = arena_run(&b->r->arena, tid, err);
+	if (rc == 0 && n)
 		rc = find_tids(b, err);
-	for (size_t i = 1; rc == 0 && i < b->n_threads; i++) {
-		rc = trace_wait_stop(b->thread[i].tid, TRACE_STOP_DEADLINE_MS, &group_stop);
+	for (size_t i = 0; rc == 0 && i < n; i++) {
+		const struct build_thread *t = &b->thread[which[i]];
+
+		rc = trace_wait_stop(t->tid, TRACE_STOP_DEADLINE_MS, &group_stop);
 		if (rc < 0)
 			return ckpt_fail_errno(err, rc, CKPT_E_DIED, "thread %d did not start",
-					       b->thread[i].vtid);
+					       t->vtid);
 	}
 	return rc;
 }

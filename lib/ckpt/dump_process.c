@@ -159,6 +159,7 @@ int dump_process_fork(struct dump_process *p, const struct snapshot *s, struct c
 	const struct rec_mm *m = snapshot_mm(s, p->tgid);
 	const struct taken_thread *t = taken_thread(&p->taken, p->tid);
 
+	p->twin.filtered = snapshot_task(s, p->tid)->seccomp_mode != SECCOMP_NONE;
 	return twin_make(&p->twin, p->tid, &t->regs, m->vdso, err);
 }
 

@@ -5,6 +5,7 @@
 #include "areas.h"
 #include "kinds/kinds.h"
 #include "safe.h"
+#include "seccomp.h"
 #include "sysvipc.h"
 #include "tasks.h"
 #include "util.h"
@@ -194,8 +195,8 @@ static int judge_namespaces(struct judge *j, const struct rec_task *t, struct ck
 	return rc;
 }
 
-static int judge_thread(struct judge *j, const struct rec_task *leader, const struct rec_task *t,
-			struct ckpt_err **err)
+static int judge_thread(struct judge *j, const struct snapshot *s, const struct rec_task *leader,
+			const struct rec_task *t, struct ckpt_err **err)
 {
 	const struct {
 		bool bad;
@@ -203,7 +204,6 @@ static int judge_thread(struct judge *j, const struct rec_task *leader, const st
 	} row[] = {
 		{ t->exit_state && t == leader, "leader thread",
 		  "it has ended while other threads of the process run on" },
-		{ t->seccomp_mode != 0, "seccomp", "seccomp filters are not supported yet" },
 		{ t->io_bitmap || t->iopl, "I/O ports", "it may access I/O ports (ioperm, iopl)" },
 		{ t->has_mempolicy != 0, "NUMA policy", "set_mempolicy(2) is in force" },
 		{ t->io_uring_id != 0, "io_uring", "io_uring rings are not supported yet" },
@@ -215,6 +215,7 @@ static int judge_thread(struct judge *j, const struct rec_task *leader, const st
 		  "threads with a working directory of their own are not supported yet" },
 	};
 
+	const char *why, *remedy;
 	char subject[32];
 	int rc = 0;
 
@@ -222,6 +223,9 @@ static int judge_thread(struct judge *j, const struct rec_task *leader, const st
 	for (size_t i = 0; rc == 0 && i < sizeof(row) / sizeof(row[0]); i++)
 		if (row[i].bad)
 			rc = no(j, subject, row[i].what, row[i].why, "", err);
+	why = seccomp_refused(s, t, j->self, &remedy);
+	if (rc == 0 && why)
+		rc = no(j, subject, "seccomp", why, remedy, err);
 	return rc == 0 ? judge_namespaces(j, t, err) : rc;
 }
 
@@ -304,7 +308,7 @@ static int judge_one(struct judge *j, const struct snapshot *s, struct ckpt_err 
 	snapshot_tasks_of(s, j->pid, &first, &n);
 	for (size_t i = first; rc == 0 && i < first + n; i++)
 		if (i == first || !task_is_exiting(s->tasks[i]))
-			rc = judge_thread(j, s->tasks[first], s->tasks[i], err);
+			rc = judge_thread(j, s, s->tasks[first], s->tasks[i], err);
 	if (rc == 0)
 		rc = judge_sharing(j, err);
 	if (rc == 0)

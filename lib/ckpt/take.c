@@ -65,6 +65,17 @@ static int take_thread(struct taken_thread *t, const struct snapshot *s, bool re
 	return rc;
 }
 
+static int take_seccomp(struct taken *t, const struct snapshot *s, struct ckpt_err **err)
+{
+	_cleanup_free_ pid_t *tids = calloc(t->n ? t->n : 1, sizeof(*tids));
+
+	if (!tids)
+		return ckpt_fail_nomem(err);
+	for (size_t i = 0; i < t->n; i++)
+		tids[i] = t->thread[i].tid;
+	return seccomp_take(&t->seccomp, s, tids, t->n, err);
+}
+
 int take_frozen(struct taken *t, const struct frozen *frozen, size_t n, const struct snapshot *s,
 		bool registers, struct ckpt_err **err)
 {
@@ -90,7 +101,8 @@ int take_frozen(struct taken *t, const struct frozen *frozen, size_t n, const st
 	if (rc < 0)
 		return ckpt_fail_errno(err, rc, CKPT_E_GONE,
 				       "read the pending signals of process %d", frozen->tgid);
-	return aio_take(s, frozen->tgid, t->thread[0].tid, &t->aio, err);
+	rc = take_seccomp(t, s, err);
+	return rc < 0 ? rc : aio_take(s, frozen->tgid, t->thread[0].tid, &t->aio, err);
 }
 
 const struct taken_thread *taken_thread(const struct taken *t, pid_t tid)
@@ -109,5 +121,6 @@ void taken_done(struct taken *t)
 	free(t->thread);
 	free(t->shared);
 	json_decref(t->aio);
+	seccomp_table_done(&t->seccomp);
 	*t = (struct taken){ 0 };
 }

@@ -6,6 +6,7 @@
 
 #include "err.h"
 #include "freeze.h"
+#include "seccomp.h"
 #include <jansson.h>
 #include <signal.h>
 #include <stdint.h>
@@ -28,6 +29,7 @@ struct taken {
 	siginfo_t *shared; /* pending for the process */
 	size_t n_shared;
 	json_t *aio; /* of aio.h; NULL: none */
+	struct seccomp_table seccomp;
 };
 
 /* Take everything of one process; with `registers` false only masks and queues. `frozen`: its `n`

@@ -294,7 +294,8 @@ static int mce_kill(uint32_t pf_flags)
 }
 
 static int thread_save(const struct snapshot *s, const struct rec_task *t,
-		       const struct taken_thread *taken, json_t *o)
+		       const struct taken_thread *taken, const struct seccomp_table *seccomp,
+		       json_t *o)
 {
 	json_t *sas = json_object(), *rseq = json_object();
 	int rc = js_set_int(o, "tid", t->vtid);
@@ -322,24 +323,41 @@ static int thread_save(const struct snapshot *s, const struct rec_task *t,
 	rc |= sched_save(t, o);
 	rc |= cred_save(s, t, o);
 	rc |= restart_save(t, o);
+	rc |= seccomp_save_thread(seccomp, s, t, o);
 	rc |= pending_save(taken->pending, taken->n_pending, o);
 	return rc;
 }
 
+static int leader_then_vtid(const void *a, const void *b)
+{
+	const struct rec_task *x = *(const struct rec_task *const *)a;
+	const struct rec_task *y = *(const struct rec_task *const *)b;
+
+	if ((x->tid == x->tgid) != (y->tid == y->tgid))
+		return x->tid == x->tgid ? -1 : 1;
+	return (x->vtid > y->vtid) - (x->vtid < y->vtid);
+}
+
+/* In an order that is the same after a restore into a pid namespace, where we know them by other
+ * numbers. */
 static int threads_save(const struct snapshot *s, pid_t tgid, const struct taken *taken, json_t *o,
 			struct ckpt_err **err)
 {
+	_cleanup_free_ const struct rec_task **task = NULL;
 	json_t *a = json_array();
 	size_t first, n;
 
-	if (json_object_set_new(o, "threads", a))
-		return ckpt_fail_nomem(err);
 	snapshot_tasks_of(s, tgid, &first, &n);
-	for (size_t i = first; i < first + n; i++) {
-		const struct taken_thread *tt = taken_thread(taken, s->tasks[i]->tid);
+	task = calloc(n ? n : 1, sizeof(*task));
+	if (json_object_set_new(o, "threads", a) || !task)
+		return ckpt_fail_nomem(err);
+	memcpy(task, s->tasks + first, n * sizeof(*task));
+	qsort(task, n, sizeof(*task), leader_then_vtid);
+	for (size_t i = 0; i < n; i++) {
+		const struct taken_thread *tt = taken_thread(taken, task[i]->tid);
 		json_t *row;
 
-		if (!tt && task_is_exiting(s->tasks[i]))
+		if (!tt && task_is_exiting(task[i]))
 			continue;
 		row = json_object();
 		if (json_array_append_new(a, row))
@@ -347,8 +365,8 @@ static int threads_save(const struct snapshot *s, pid_t tgid, const struct taken
 		if (!tt)
 			return ckpt_fail(err, EAGAIN, CKPT_E_CHANGING,
 					 "thread %d appeared while the process was frozen",
-					 s->tasks[i]->tid);
-		if (thread_save(s, s->tasks[i], tt, row))
+					 task[i]->tid);
+		if (thread_save(s, task[i], tt, &taken->seccomp, row))
 			return ckpt_fail_nomem(err);
 	}
 	return 0;
@@ -755,7 +773,8 @@ static int live_save(const struct snapshot *s, const struct tree *t, const struc
 	int rc = 0;
 
 	if (process_save(s, p, taken, o) || terminal_save(s, t->proc[0].tgid, p, os, o) ||
-	    shares_save(s, t, p->tgid, owns, o) || pending_save(taken->shared, taken->n_shared, o))
+	    shares_save(s, t, p->tgid, owns, o) ||
+	    pending_save(taken->shared, taken->n_shared, o) || seccomp_save(&taken->seccomp, o))
 		return ckpt_fail_nomem(err);
 	if ((owns[PLAN_SIGHAND] && sighand_save(snapshot_sighand(s, p->tgid), o)) ||
 	    (owns[PLAN_FILES] && files_save(s, p->tgid, os, o)))

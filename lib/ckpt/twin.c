@@ -19,8 +19,10 @@
 
 #define TWIN_OPTIONS (PTRACE_O_TRACESYSGOOD | PTRACE_O_TRACECLONE)
 
-static int set_options(pid_t tid, unsigned long options)
+static int set_options(const struct twin *t, pid_t tid, unsigned long options)
 {
+	if (t->filtered)
+		options |= PTRACE_O_SUSPEND_SECCOMP;
 	return ptrace(PTRACE_SETOPTIONS, tid, NULL, options) < 0 ? -errno : 0;
 }
 
@@ -47,7 +49,7 @@ static int clone_task(pid_t tid, uint64_t gadget, unsigned long flags, pid_t *re
 }
 
 /* Take the twin out of everything that it shares with the program. */
-static int isolate(pid_t pid, uint64_t gadget)
+static int isolate(const struct twin *t)
 {
 	/* The new table is made empty, not copied and then emptied: nothing is flushed or released.
 	 */
@@ -56,14 +58,14 @@ static int isolate(pid_t pid, uint64_t gadget)
 	 * waits to be reaped, no user of the program's pid as a session's or group's id. */
 	const uint64_t no_args[6] = { 0 };
 	long ret = 0;
-	int rc = set_options(pid, PTRACE_O_TRACESYSGOOD | PTRACE_O_EXITKILL);
+	int rc = set_options(t, t->pid, PTRACE_O_TRACESYSGOOD | PTRACE_O_EXITKILL);
 
 	if (rc == 0)
-		rc = remote_call(pid, gadget, SYS_close_range, close_all, &ret, NULL);
+		rc = remote_call(t->pid, t->gadget, SYS_close_range, close_all, &ret, NULL);
 	if (rc == 0 && ret < 0)
 		rc = (int)ret;
 	if (rc == 0)
-		rc = remote_call(pid, gadget, SYS_setsid, no_args, &ret, NULL);
+		rc = remote_call(t->pid, t->gadget, SYS_setsid, no_args, &ret, NULL);
 	return rc < 0 ? rc : ret < 0 ? (int)ret : 0;
 }
 
@@ -94,13 +96,13 @@ static int dismiss(pid_t tid, pid_t between, uint64_t gadget)
 static int make(struct twin *t, pid_t tid, uint64_t gadget)
 {
 	pid_t between = 0;
-	int rc = set_options(tid, TWIN_OPTIONS);
+	int rc = set_options(t, tid, TWIN_OPTIONS);
 
 	/* The go-between shares everything with the program: it costs no page table. */
 	if (rc == 0)
 		rc = clone_task(tid, gadget, CLONE_VM | CLONE_FILES | CLONE_FS, &between);
 	if (rc == 0)
-		rc = set_options(between, TWIN_OPTIONS | PTRACE_O_EXITKILL);
+		rc = set_options(t, between, TWIN_OPTIONS | PTRACE_O_EXITKILL);
 	if (rc == 0)
 		rc = clone_task(between, gadget, CLONE_FILES, &t->pid);
 	if (rc < 0) {
@@ -122,13 +124,13 @@ int twin_make(struct twin *t, pid_t tid, const struct user_regs_struct *regs, ui
 	uint64_t offset = remote_vdso_gadget();
 	int rc, rc2;
 
-	*t = (struct twin){ .gadget = vdso + offset };
+	*t = (struct twin){ .gadget = vdso + offset, .filtered = t->filtered };
 	if (!offset || !vdso)
 		return -EAGAIN;
 	rc = make(t, tid, vdso + offset);
 	rc2 = remote_settle(tid, regs);
 	if (rc2 == 0)
-		rc2 = set_options(tid, PTRACE_O_TRACESYSGOOD);
+		rc2 = set_options(t, tid, PTRACE_O_TRACESYSGOOD);
 	if (rc2 < 0) {
 		twin_end(t);
 		return ckpt_fail_errno(err, rc2, CKPT_E_REMOTE,
@@ -146,7 +148,7 @@ int twin_make(struct twin *t, pid_t tid, const struct user_regs_struct *regs, ui
 
 int twin_isolate(struct twin *t, struct ckpt_err **err)
 {
-	int rc = isolate(t->pid, t->gadget);
+	int rc = isolate(t);
 
 	if (rc < 0)
 		return ckpt_fail_errno(err, rc, CKPT_E_REMOTE, "isolate the copy-on-write twin");

@@ -8,6 +8,7 @@
 #define CKPT_TWIN_H
 
 #include "err.h"
+#include <stdbool.h>
 #include <stdint.h>
 #include <sys/types.h>
 #include <sys/user.h>
@@ -15,6 +16,8 @@
 struct twin {
 	pid_t pid;	 /* 0: none */
 	uint64_t gadget; /* address of a syscall instruction in it */
+	bool filtered;	 /* set by the caller: the thread is under seccomp, which is suspended for
+			  * the calls */
 };
 
 /*

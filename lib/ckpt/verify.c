@@ -5,6 +5,7 @@
  * could restore it is another question.
  */
 #include "build.h"
+#include "seccomp.h"
 #include "sysvipc.h"
 #include "tasks.h"
 #include "util.h"
@@ -124,6 +125,22 @@ static int verify_threads(const json_t *task, pid_t pid, const struct core_file 
 	return 0;
 }
 
+static int verify_seccomp(const json_t *task, struct ckpt_err **err)
+{
+	struct seccomp_table filters;
+	const json_t *rows = json_object_get(task, "threads");
+	int rc = seccomp_parse(&filters, task, err);
+
+	for (size_t i = 0; rc == 0 && i < json_array_size(rows); i++) {
+		uint32_t filter;
+		bool strict;
+
+		rc = seccomp_parse_thread(&filters, json_array_get(rows, i), &filter, &strict, err);
+	}
+	seccomp_table_done(&filters);
+	return rc;
+}
+
 static int verify_descriptors(const struct verify *v, const json_t *task, struct ckpt_err **err)
 {
 	json_t *rows;
@@ -199,6 +216,8 @@ static int verify_task(struct verify *v, json_t *task, struct ckpt_err **err)
 	if (rc < 0)
 		return ckpt_wrap(err, rc, "process %d", pid);
 	rc = verify_threads(task, pid, &core, err);
+	if (rc == 0)
+		rc = verify_seccomp(task, err);
 	if (rc == 0 && !task_shares(task, PLAN_FILES))
 		rc = verify_descriptors(v, task, err);
 	if (rc == 0 && !task_shares(task, PLAN_MM))
