@@ -108,6 +108,33 @@ struct vm_area_struct___named {
 	struct anon_vma_name___any *anon_name;
 };
 
+/* Its nodemask_t is a struct without a name. */
+struct mempolicy___any {
+	unsigned short mode;
+	unsigned short flags;
+
+	struct {
+		unsigned long bits[1];
+	} nodes;
+
+	int home_node; /* since 5.17 */
+
+	union {
+		struct {
+			unsigned long bits[1];
+		} user_nodemask;
+	} w;
+};
+
+/* SELinux's credential; the older kernels' has the name of what is the task's now. */
+struct cred_security_struct {
+	__u32 osid;
+};
+
+struct task_security_struct {
+	__u32 sid;
+};
+
 struct signal_struct___6_12 {
 	struct list_head posix_timers;
 };
@@ -228,6 +255,12 @@ static __always_inline __u64 compat_mm_flags(struct mm_struct *mm)
 }
 
 extern int LINUX_KERNEL_VERSION __kconfig;
+
+/* Bytes of SELinux's part in a credential's memory for security modules. */
+#define compat_selinux_cred_size()                                                                 \
+	(bpf_core_type_exists(struct cred_security_struct)                                         \
+		 ? bpf_core_type_size(struct cred_security_struct)                                 \
+		 : bpf_core_type_size(struct task_security_struct))
 
 /*
  * thread_info.flags, which are macros: bit 0 of the result: CPUID faults; bit 1: RDTSC does. The

@@ -142,6 +142,22 @@ struct rec_cred {
 	__u32 pad;
 };
 
+/* A NUMA policy; all zero: none. Source: struct mempolicy. */
+struct rec_mempolicy {
+	__u16 mode;	 /* MPOL_* */
+	__u16 flags;	 /* MPOL_F_*_NODES and the like, as set_mempolicy(2) takes them */
+	__s32 home_node; /* of set_mempolicy_home_node(2), -1: none */
+	__u64 nodes;	 /* the first 64 */
+};
+
+/* Variables of the programs: Landlock is not in use, or where its memory lies is not known. */
+#define LANDLOCK_ABSENT	 (-1)
+#define LANDLOCK_UNKNOWN (-2)
+
+/* rec_task.landlock */
+#define REC_LANDLOCK_DOMAIN  1 /* it is restricted */
+#define REC_LANDLOCK_UNKNOWN 2 /* it may be */
+
 /* One per thread. Source: struct task_struct, unless said otherwise. */
 struct rec_task {
 	struct rec_head head;
@@ -180,11 +196,16 @@ struct rec_task {
 	__u32 seccomp_mode, seccomp_filters;
 	__u32 io_bitmap; /* 1: the task has an I/O permission bitmap */
 	__u32 iopl;
-	__u32 has_mempolicy;
-	__u32 tif_nocpuid; /* arch_prctl(ARCH_CPUID) faulting on; also TSC disabled: bit 1 */
+	__u32 has_mempolicy; /* 2: and it names nodes beyond the first 64 */
+	__u32 tif_nocpuid;   /* arch_prctl(ARCH_CPUID) faulting on; also TSC disabled: bit 1 */
 	__u32 pid_ns_inum, pid_ns_level;
 	__u32 uts_ns_inum, ipc_ns_inum, mnt_ns_inum, net_ns_inum, time_ns_inum, cgroup_ns_inum;
 	__u64 utime_ns, stime_ns;
+	struct rec_mempolicy mempolicy;
+	__u32 speculation; /* PR_SET_SPECULATION_CTRL: bits 3 to 7 of atomic_flags, from bit 0 on */
+	__u32 loginuid;	   /* of audit; ~0: not set */
+	__u32 landlock;	   /* REC_LANDLOCK_* */
+	__u32 pad;
 	__u64 syscall_nr; /* orig_ax of the user registers while in a call, else ~0 */
 	struct rec_restart_block restart;
 	struct rec_cred cred;
@@ -302,9 +323,10 @@ struct rec_vma {
 	__u64 vm_flags;
 	__u64 pgoff_bytes;
 	__u32 has_anon_vma;
-	__u32 special; /* enum rec_vma_special */
-	__u32 has_mempolicy;
+	__u32 special;	     /* enum rec_vma_special */
+	__u32 has_mempolicy; /* as in rec_task */
 	__u32 uffd_registered;
+	struct rec_mempolicy mempolicy;
 	char anon_name[REC_ANON_NAME_LEN]; /* PR_SET_VMA_ANON_NAME, or the special mapping's name */
 	struct rec_inode inode;
 };

@@ -35,6 +35,13 @@ char LICENSE[] SEC("license") = "GPL";
 /* Set by the loader: no CPU at or above this number can exist. */
 const volatile __u32 possible_cpus = 1024;
 
+/*
+ * Set by the loader: where in a credential's memory for security modules Landlock's part lies, not
+ * counting SELinux's; or LANDLOCK_*.
+ */
+const volatile __s32 landlock_offset = LANDLOCK_ABSENT;
+const volatile __u32 landlock_after_selinux = 0;
+
 #define AGAIN 1
 
 #define TIMERS_PER_PIECE 64
@@ -406,6 +413,7 @@ static __always_inline void write_path(struct seq_file *seq, struct scratch *s, 
 		bpf_seq_write(seq, s->name, bytes);
 }
 
+#include "attributes.bpf.h"
 #include "bpfmap.bpf.h"
 #include "ipc.bpf.h"
 #include "notify.bpf.h"
@@ -599,7 +607,12 @@ static __always_inline void fill_task(struct rec_task *out, struct task_struct *
 	out->seccomp_filters = (__u32)task->seccomp.filter_count.counter;
 	out->io_bitmap = BPF_CORE_READ(task, thread.io_bitmap) ? 1 : 0;
 	out->iopl = (__u32)task->thread.iopl_emul;
-	out->has_mempolicy = BPF_CORE_READ(task, mempolicy) ? 1 : 0;
+	out->has_mempolicy = fill_mempolicy(&out->mempolicy, BPF_CORE_READ(task, mempolicy));
+	out->speculation = task->atomic_flags >> 3 & 0x1f;
+	out->loginuid = ~0U;
+	if (bpf_core_field_exists(task->loginuid)) /* CONFIG_AUDIT */
+		out->loginuid = task->loginuid.val;
+	out->landlock = find_landlock(task);
 	out->tif_nocpuid = compat_tif_bits(thread_flags);
 	out->utime_ns = task->utime;
 	out->stime_ns = task->stime;
@@ -1208,7 +1221,8 @@ int snapshot_vma(struct bpf_iter__task_vma *ctx)
 	out->vm_flags = vma->vm_flags;
 	out->pgoff_bytes = vma->vm_pgoff << 12;
 	out->has_anon_vma = vma->anon_vma ? 1 : 0;
-	out->has_mempolicy = vma->vm_policy ? 1 : 0;
+	if (vma->vm_policy)
+		out->has_mempolicy = fill_mempolicy(&out->mempolicy, BPF_CORE_READ(vma, vm_policy));
 	out->uffd_registered = vma->vm_userfaultfd_ctx.ctx ? 1 : 0;
 	file = vma->vm_file;
 	if (file) {

@@ -164,6 +164,39 @@ static struct snapshot_bpf *open_skel(int *types_fd)
 	return snapshot_bpf__open_opts(&opts);
 }
 
+#ifndef SYS_lsm_list_modules
+#define SYS_lsm_list_modules 461
+#endif
+
+/* LSM_ID_* of <linux/lsm.h>, which is new: those which have a part in credentials. */
+enum { ID_SELINUX = 101, ID_SMACK = 102, ID_APPARMOR = 104, ID_LANDLOCK = 110 };
+
+/*
+ * Each security module has its part in a credential, one after the other in the order in which they
+ * are active. Without the system call, which is as old as Linux 6.8, nothing is known.
+ */
+static int find_landlock(__u32 *ret_after_selinux)
+{
+	__u64 ids[64];
+	__u32 size = sizeof(ids);
+	long n = syscall(SYS_lsm_list_modules, ids, &size, 0);
+	int at = 0;
+
+	if (n < 0)
+		return LANDLOCK_UNKNOWN;
+	for (long i = 0; i < n; i++) {
+		if (ids[i] == ID_LANDLOCK)
+			return at;
+		if (ids[i] == ID_SMACK)
+			return LANDLOCK_UNKNOWN;
+		if (ids[i] == ID_SELINUX)
+			*ret_after_selinux = 1;
+		if (ids[i] == ID_APPARMOR)
+			at += (int)sizeof(void *);
+	}
+	return LANDLOCK_ABSENT;
+}
+
 static int load(struct snapshot_bpf **ret, struct loader_why *why)
 {
 	libbpf_print_fn_t previous;
@@ -179,6 +212,8 @@ static int load(struct snapshot_bpf **ret, struct loader_why *why)
 		cpus = libbpf_num_possible_cpus();
 		if (cpus > 0)
 			skel->rodata->possible_cpus = (__u32)cpus;
+		skel->rodata->landlock_offset =
+			find_landlock((__u32 *)&skel->rodata->landlock_after_selinux);
 		rc = snapshot_bpf__load(skel);
 	}
 	if (types_fd >= 0)

@@ -81,6 +81,7 @@ struct kernfs_node;
 struct kioctx;
 struct kioctx_cpu;
 struct kioctx_table;
+struct landlock_ruleset;
 struct list_head;
 struct mempolicy;
 struct mm_struct;
@@ -243,6 +244,10 @@ struct io_context {
 	short unsigned int ioprio;
 };
 
+struct landlock_cred_security {
+	struct landlock_ruleset *domain;
+};
+
 struct path {
 	struct vfsmount *mnt;
 	struct dentry *dentry;
@@ -293,6 +298,7 @@ struct cred {
 	struct { long long unsigned int val; } cap_effective;
 	struct { long long unsigned int val; } cap_bset;
 	struct { long long unsigned int val; } cap_ambient;
+	void *security;
 	struct user_namespace *user_ns;
 	struct group_info *group_info;
 };
@@ -930,6 +936,7 @@ struct task_struct {
 	long unsigned int sas_ss_sp;
 	long unsigned int sas_ss_size;
 	unsigned int sas_ss_flags;
+	struct { unsigned int val; } loginuid;
 	struct seccomp seccomp;
 	struct io_context *io_context;
 	struct css_set *cgroups;

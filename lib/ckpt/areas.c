@@ -54,8 +54,8 @@ int area_check(const struct rec_vma *v, struct ckpt_err **err)
 		why = "watched by a userfaultfd";
 		hint = "unregister it (UFFDIO_UNREGISTER) before the checkpoint";
 	}
-	if (!why && v->has_mempolicy)
-		why = "bound to NUMA nodes by mbind(2)";
+	if (!why && v->has_mempolicy > 1)
+		why = "bound by mbind(2) to NUMA nodes beyond the first 64";
 	if (!why)
 		return 0;
 	ckpt_fail(err, EOPNOTSUPP, CKPT_E_UNSUPPORTED, "it is %s", why);
@@ -119,9 +119,15 @@ static uint64_t flag_bit(const char *name, size_t len)
 /* One word of a row, after the range and the protection. */
 static int parse_word(const char *word, size_t len, struct area_row *a, struct ckpt_err **err)
 {
-	unsigned long long object, offset;
+	unsigned long long object, offset, nodes;
+	struct rec_mempolicy *m = &a->mempolicy;
 	uint64_t bit;
 
+	if (sscanf(word, "numa=%hu:%hx:%llx:%d", &m->mode, &m->flags, &nodes, &m->home_node) == 4) {
+		m->nodes = nodes;
+		a->has_mempolicy = true;
+		return 0;
+	}
 	if (word[0] == '@' && sscanf(word, "@%llu+%llx", &object, &offset) == 2) {
 		a->object = object;
 		a->offset = offset;
@@ -186,7 +192,9 @@ static uint64_t saved_flags(const struct rec_vma *v)
 static bool joins(const struct rec_vma *a, uint64_t a_end, const struct rec_vma *b)
 {
 	if (a_end != b->start || saved_flags(a) != saved_flags(b) || a->has_file != b->has_file ||
-	    area_is_special(a) || area_is_special(b) || strcmp(a->anon_name, b->anon_name))
+	    area_is_special(a) || area_is_special(b) || strcmp(a->anon_name, b->anon_name) ||
+	    a->has_mempolicy != b->has_mempolicy ||
+	    memcmp(&a->mempolicy, &b->mempolicy, sizeof(a->mempolicy)) != 0)
 		return false;
 	return !a->has_file || (a->inode.file_id == b->inode.file_id &&
 				b->pgoff_bytes - a->pgoff_bytes == b->start - a->start);
@@ -209,6 +217,10 @@ static json_t *area_text(const struct rec_vma *v, uint64_t end, const struct obj
 		if (v->vm_flags & area_flags[i].bit)
 			n += snprintf(text + n, sizeof(text) - (size_t)n, " %s",
 				      area_flags[i].name);
+	if (v->has_mempolicy)
+		n += snprintf(text + n, sizeof(text) - (size_t)n, " numa=%u:%x:%llx:%d",
+			      v->mempolicy.mode, v->mempolicy.flags,
+			      (unsigned long long)v->mempolicy.nodes, v->mempolicy.home_node);
 	/* The kernel takes printable names only (PR_SET_VMA_ANON_NAME). */
 	if (v->anon_name[0])
 		snprintf(text + n, sizeof(text) - (size_t)n, " %s=%.79s",

@@ -59,8 +59,8 @@ int areas_save(const struct snapshot *s, pid_t tgid, const struct objects *os, j
 	       struct ckpt_err **err);
 
 /*
- * A row of "areas": "START-END PROT[ @OBJECT+OFFSET][ FLAG]...[ special=NAME| name=NAME]", numbers
- * but OBJECT in hexadecimal.
+ * A row of "areas": "START-END PROT[ @OBJECT+OFFSET][ FLAG]...[ numa=MODE:FLAGS:NODES:HOME][
+ * special=NAME| name=NAME]", numbers but OBJECT in hexadecimal.
  */
 struct area_row {
 	uint64_t start, end;
@@ -68,6 +68,8 @@ struct area_row {
 	uint64_t flags;	 /* VMF_* */
 	uint64_t object; /* 0: anonymous */
 	uint64_t offset;
+	struct rec_mempolicy mempolicy;
+	bool has_mempolicy;
 	bool special;	  /* made by the kernel, which gave the name, too */
 	const char *name; /* borrowed from the row; "": none */
 };

@@ -38,7 +38,10 @@ struct build_area {
 	uint64_t flags;	 /* VMF_* */
 	uint32_t object; /* 0: anonymous */
 	uint64_t offset;
-	char *name;	/* owned; NULL: none */
+	char *name; /* owned; NULL: none */
+	struct rec_mempolicy mempolicy;
+	bool has_mempolicy;
+	bool bound;	/* born with the NUMA policy of the parent's area */
 	bool special;	/* vdso, vvar, or a ring: */
 	bool aio;	/* of io_setup(2) */
 	bool attached;	/* a part of a System V segment, in place by now */
@@ -108,6 +111,7 @@ struct restore {
 	int self_fd;   /* pidfd of this process, inherited: late objects are taken through it */
 	pid_t ns_init; /* --new-pidns: the init of the new namespace, else 0 */
 	uint32_t pid_ns_inum; /* of that namespace */
+	int numa;	      /* NUMA policies are in use: 1 yes, -1 no, 0 not known yet */
 	int ns_hold_fd;	      /* open: the namespace's init stays, even if it is empty */
 	json_t *inherited; /* owned: "cred" and "sched" of this process, which all are born with */
 
@@ -153,6 +157,15 @@ int build_clone_threads(struct build *b, size_t maker, const size_t *which, size
 
 /* build_seccomp.c: all threads, with their filters. */
 int build_threads(struct build *b, struct ckpt_err **err);
+
+/* build_attrs.c: rarer attributes; NUMA policies before there is memory, the login id before the
+ * root directory is another. */
+int build_numa(struct build *b, struct ckpt_err **err);
+int build_area_numa(struct build *b, const struct build_area *area, struct ckpt_err **err);
+int build_loginuid(struct build *b, struct ckpt_err **err);
+int build_attrs(struct build *b, const struct build_thread *t, struct ckpt_err **err);
+/* The last that is done to a thread: its system calls are caught from then on. */
+int build_dispatch(const struct build_thread *t, struct ckpt_err **err);
 
 /* build_cred.c */
 int build_cred(struct build *b, struct build_thread *t, struct ckpt_err **err);

@@ -45,6 +45,8 @@ static int parse_area(const struct build *b, const json_t *row, struct build_are
 	a->prot = r.prot;
 	a->flags = r.flags;
 	a->offset = r.offset;
+	a->mempolicy = r.mempolicy;
+	a->has_mempolicy = r.has_mempolicy;
 	a->special = r.special;
 	a->aio = r.special && !strcmp(r.name, "[aio]");
 	if (r.name[0] && !r.special) {
@@ -218,6 +220,7 @@ static void mark_kept(struct build *b)
 		while (k < p->n_areas && p->area[k].start < b->area[i].start)
 			k++;
 		b->area[i].kept = k < p->n_areas && is_copy(&b->area[i], &p->area[k]);
+		b->area[i].bound = b->area[i].kept && p->area[k].has_mempolicy;
 	}
 }
 
@@ -373,15 +376,23 @@ static int map_areas(struct build *b, struct ckpt_err **err)
 		const struct build_area *a = &b->area[i];
 		/* Reading pages into place needs to write. */
 		int prot = a->prot | (a->has_pages ? PROT_READ | PROT_WRITE : 0);
+		bool there = a->kept || a->attached;
 
-		if (a->special || a->kept || a->attached)
+		if (a->special)
 			continue;
-		rc = build_room(b, b->pid, 1, 0, err);
+		if (!there)
+			rc = build_room(b, b->pid, 1, 0, err);
 		if (rc < 0)
 			return rc;
-		arena_op(&b->r->arena, "map a memory area", SYS_mmap, a->start, a->end - a->start,
-			 (uint64_t)prot, (uint64_t)map_flags(a),
-			 a->object ? (uint64_t)b->r->kr.fd[a->object] : (uint64_t)-1, a->offset);
+		if (!there)
+			arena_op(&b->r->arena, "map a memory area", SYS_mmap, a->start,
+				 a->end - a->start, (uint64_t)prot, (uint64_t)map_flags(a),
+				 a->object ? (uint64_t)b->r->kr.fd[a->object] : (uint64_t)-1,
+				 a->offset);
+		if (a->has_mempolicy || a->bound)
+			rc = build_area_numa(b, a, err);
+		if (rc < 0)
+			return rc;
 	}
 	rc = arena_run(&b->r->arena, b->pid, err);
 	return rc < 0 ? rc : build_aio(b, err);
@@ -938,6 +949,8 @@ int build_memory(struct build *b, struct ckpt_err **err)
 {
 	int rc = b->copy_of ? keep_copies(b, err) : 0;
 
+	if (rc == 0)
+		rc = build_numa(b, err); /* decides where pages go */
 	if (rc == 0)
 		rc = map_vdso(b, err);
 	if (rc == 0)

@@ -602,7 +602,7 @@ static int set_final_state(const struct build_thread *t, struct ckpt_err **err)
 	if (rc < 0)
 		return ckpt_fail_errno(err, rc, CKPT_E_RESTORE, "set the registers of thread %d",
 				       t->vtid);
-	return 0;
+	return build_dispatch(t, err);
 }
 
 int build_finish(struct build *b, struct ckpt_err **err)

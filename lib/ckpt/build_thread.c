@@ -295,6 +295,8 @@ int build_thread_attributes(struct build *b, struct build_thread *t, struct ckpt
 	}
 	if (rc == 0 && t == b->thread)
 		rc = queue_pending(b, t, json_object_get(b->task, "pending"), true, err);
+	if (rc == 0)
+		rc = build_attrs(b, t, err);
 	if (rc == 0 && !build_inherits(b, t, "cred"))
 		rc = build_cred(b, t, err);
 	if (rc == 0)

@@ -307,6 +307,11 @@ static bool wants_twins(const struct dump *d)
 		if (p->is_child_subreaper || snapshot_task(d->snap, p->tgid)->vtgid == 1)
 			return false;
 	}
+	/* It would catch our calls, too. */
+	for (size_t i = 0; i < d->n_procs; i++)
+		if (!d->proc[i].zombie &&
+		    taken_thread(&d->proc[i].taken, d->proc[i].tid)->dispatch.mode)
+			return false;
 	return true;
 }
 

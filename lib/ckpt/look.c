@@ -3,6 +3,7 @@
 #include "look.h"
 #include "aio.h"
 #include "areas.h"
+#include "attrs.h"
 #include "kinds/kinds.h"
 #include "safe.h"
 #include "seccomp.h"
@@ -205,7 +206,6 @@ static int judge_thread(struct judge *j, const struct snapshot *s, const struct 
 		{ t->exit_state && t == leader, "leader thread",
 		  "it has ended while other threads of the process run on" },
 		{ t->io_bitmap || t->iopl, "I/O ports", "it may access I/O ports (ioperm, iopl)" },
-		{ t->has_mempolicy != 0, "NUMA policy", "set_mempolicy(2) is in force" },
 		{ t->io_uring_id != 0, "io_uring", "io_uring rings are not supported yet" },
 		{ t->files_id != leader->files_id && !t->exit_state && !leader->exit_state,
 		  "descriptor table",
@@ -226,6 +226,9 @@ static int judge_thread(struct judge *j, const struct snapshot *s, const struct 
 	why = seccomp_refused(s, t, j->self, &remedy);
 	if (rc == 0 && why)
 		rc = no(j, subject, "seccomp", why, remedy, err);
+	why = attrs_refused(t, &remedy);
+	if (rc == 0 && why)
+		rc = no(j, subject, "attributes", why, remedy, err);
 	return rc == 0 ? judge_namespaces(j, t, err) : rc;
 }
 

@@ -506,7 +506,9 @@ static int step_files(struct restore *r, struct ckpt_err **err)
 	for (size_t i = 0; rc == 0 && i < r->n_procs; i++) {
 		struct build *b = &r->proc[i];
 
-		if (!b->zombie && b->fs_owner == b)
+		if (!b->zombie)
+			rc = build_loginuid(b, err);
+		if (rc == 0 && !b->zombie && b->fs_owner == b)
 			rc = build_fs(b, err);
 		if (rc == 0)
 			rc = arena_run(&r->arena, b->pid, err);

@@ -55,6 +55,8 @@ static int take_thread(struct taken_thread *t, const struct snapshot *s, bool re
 
 	if (rc == 0)
 		rc = trace_peek_signals(t->tid, false, &t->pending, &t->n_pending);
+	if (rc == 0)
+		rc = trace_get_dispatch(t->tid, &t->dispatch);
 	if (rc < 0 || !registers)
 		return rc;
 	rc = trace_get_regs(t->tid, &t->regs);

@@ -7,6 +7,7 @@
 #include "err.h"
 #include "freeze.h"
 #include "seccomp.h"
+#include "trace.h"
 #include <jansson.h>
 #include <signal.h>
 #include <stdint.h>
@@ -23,6 +24,7 @@ struct taken {
 		siginfo_t *pending;
 		size_t n_pending;
 		int group_stop;
+		struct trace_dispatch dispatch;
 	} * thread; /* sorted by tid */
 
 	size_t n;

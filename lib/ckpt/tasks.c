@@ -2,6 +2,7 @@
 /* Writing a process into the manifest. See tasks.h; reading it back is restore_task.c. */
 #include "tasks.h"
 #include "areas.h"
+#include "attrs.h"
 #include "kinds/kinds.h"
 #include "locks.h"
 #include "look.h"
@@ -324,6 +325,7 @@ static int thread_save(const struct snapshot *s, const struct rec_task *t,
 	rc |= cred_save(s, t, o);
 	rc |= restart_save(t, o);
 	rc |= seccomp_save_thread(seccomp, s, t, o);
+	rc |= attrs_save(t, taken, o);
 	rc |= pending_save(taken->pending, taken->n_pending, o);
 	return rc;
 }
@@ -570,6 +572,7 @@ static int process_save(const struct snapshot *s, const struct rec_process *p,
 	/* The stop signal of a stopped process; it is stopped again when restored. */
 	rc |= js_set_int(info, "stopped", taken->n ? taken->thread[0].group_stop : 0);
 	rc |= js_set_bool(info, "stop_told", p->signal_flags & STOP_STOPPED && !p->group_exit_code);
+	rc |= js_set_int(info, "loginuid", snapshot_task(s, p->tgid)->loginuid);
 	return rc;
 }
 

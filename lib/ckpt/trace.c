@@ -55,6 +55,11 @@ static void *as_ptr(uint64_t v)
 	return (void *)(uintptr_t)v;
 }
 
+/* PTRACE_*_SYSCALL_USER_DISPATCH_CONFIG, Linux 6.4; PR_SYS_DISPATCH_INCLUSIVE_ON is newer still. */
+#define SET_DISPATCH	   0x4210
+#define GET_DISPATCH	   0x4211
+#define DISPATCH_INCLUSIVE 2
+
 int trace_seize(pid_t tid, unsigned long options)
 {
 	return do_ptrace(PTRACE_SEIZE, tid, NULL, as_ptr(options));
@@ -192,6 +197,29 @@ int trace_get_sigmask(pid_t tid, uint64_t *ret)
 int trace_set_sigmask(pid_t tid, uint64_t mask)
 {
 	return do_ptrace(PTRACE_SETSIGMASK, tid, as_ptr(sizeof(mask)), &mask);
+}
+
+int trace_get_dispatch(pid_t tid, struct trace_dispatch *ret)
+{
+	int rc = do_ptrace(GET_DISPATCH, tid, as_ptr(sizeof(*ret)), ret);
+
+	if (rc == -EIO) /* no such request */
+		*ret = (struct trace_dispatch){ 0 };
+	return rc == -EIO ? 0 : rc;
+}
+
+int trace_set_dispatch(pid_t tid, const struct trace_dispatch *d)
+{
+	struct trace_dispatch copy = *d;
+
+	/* Calls outside of the range are let pass, or those within it: the kernel keeps the latter
+	 * as a range that wraps, and takes it only as it was first given. */
+	if (d->offset && d->offset + d->len <= d->offset) {
+		copy.mode = DISPATCH_INCLUSIVE;
+		copy.offset = d->offset + d->len;
+		copy.len = 0 - d->len;
+	}
+	return do_ptrace(SET_DISPATCH, tid, as_ptr(sizeof(copy)), &copy);
 }
 
 int trace_peek_signals(pid_t tid, bool shared, siginfo_t **ret, size_t *ret_n)

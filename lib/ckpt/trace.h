@@ -55,6 +55,17 @@ int trace_get_xstate(pid_t tid, void **ret, size_t *ret_len);
 int trace_set_xstate(pid_t tid, const void *xstate, size_t len);
 int trace_get_sigmask(pid_t tid, uint64_t *ret);
 int trace_set_sigmask(pid_t tid, uint64_t mask);
+
+/* System calls that a thread catches itself (prctl(2), PR_SET_SYSCALL_USER_DISPATCH). Kernels
+ * before 6.4 do not tell, which looks like none. */
+struct trace_dispatch {
+	uint64_t mode; /* 0: none */
+	uint64_t selector, offset, len;
+};
+
+#define TRACE_DISPATCH_ON 1
+int trace_get_dispatch(pid_t tid, struct trace_dispatch *ret);
+int trace_set_dispatch(pid_t tid, const struct trace_dispatch *d);
 /* The pending signals, in order; malloc'd. shared: those of the process instead of the thread's. */
 int trace_peek_signals(pid_t tid, bool shared, siginfo_t **ret, size_t *ret_n);
 
