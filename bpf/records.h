@@ -205,8 +205,8 @@ struct rec_task {
 	__u32 speculation; /* PR_SET_SPECULATION_CTRL: bits 3 to 7 of atomic_flags, from bit 0 on */
 	__u32 loginuid;	   /* of audit; ~0: not set */
 	__u32 landlock;	   /* REC_LANDLOCK_* */
-	__u32 pad;
-	__u64 syscall_nr; /* orig_ax of the user registers while in a call, else ~0 */
+	__u32 umask;	   /* ~0: it has given up its fs_struct */
+	__u64 syscall_nr;  /* orig_ax of the user registers while in a call, else ~0 */
 	struct rec_restart_block restart;
 	struct rec_cred cred;
 	char comm[REC_COMM_LEN];
@@ -343,7 +343,10 @@ enum rec_vma_special {
 	REC_VMA_AIO = 3, /* the ring of a context of io_setup(2); anon_name is [aio] */
 };
 
-/* One per descriptor. A path follows. */
+/*
+ * One per descriptor. A path follows. Of a thread that does not share its leader's table, `tgid` is
+ * the thread's own id, here and in all records that belong to a descriptor.
+ */
 struct rec_file {
 	struct rec_head head;
 	__s32 tgid;
@@ -419,7 +422,7 @@ struct rec_request_epoll {
 
 enum rec_path_what { REC_PATH_EXE = 1, REC_PATH_CWD = 2, REC_PATH_ROOT = 3 };
 
-/* Paths of the thread group; the path follows. */
+/* Paths of the thread group, or of a thread with an fs_struct of its own; the path follows. */
 struct rec_path {
 	struct rec_head head;
 	__s32 tgid;

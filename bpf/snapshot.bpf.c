@@ -613,6 +613,7 @@ static __always_inline void fill_task(struct rec_task *out, struct task_struct *
 	if (bpf_core_field_exists(task->loginuid)) /* CONFIG_AUDIT */
 		out->loginuid = task->loginuid.val;
 	out->landlock = find_landlock(task);
+	out->umask = BPF_CORE_READ(task, fs) ? (__u32)BPF_CORE_READ(task, fs, umask) : ~0U;
 	out->tif_nocpuid = compat_tif_bits(thread_flags);
 	out->utime_ns = task->utime;
 	out->stime_ns = task->stime;
@@ -1027,19 +1028,26 @@ static __always_inline void write_one_path(struct seq_file *seq, struct scratch 
 	write_path(seq, s, len);
 }
 
+static __always_inline void write_fs(struct seq_file *seq, struct scratch *s,
+				     struct task_struct *task, __s32 tgid)
+{
+	struct fs_struct *fs = task->fs;
+
+	if (!fs)
+		return;
+	write_one_path(seq, s, &fs->pwd, fs->pwd.dentry->d_inode, 0, tgid, REC_PATH_CWD);
+	write_one_path(seq, s, &fs->root, fs->root.dentry->d_inode, 0, tgid, REC_PATH_ROOT);
+}
+
 static __always_inline void write_paths(struct seq_file *seq, struct scratch *s,
 					struct task_struct *task, const struct reader *r)
 {
 	__s32 tgid = group_nr(task, r);
-	struct fs_struct *fs = task->fs;
 	struct file *exe = task->mm ? task->mm->exe_file : 0;
 
 	if (exe)
 		write_one_path(seq, s, &exe->f_path, exe->f_inode, exe, tgid, REC_PATH_EXE);
-	if (fs) {
-		write_one_path(seq, s, &fs->pwd, fs->pwd.dentry->d_inode, 0, tgid, REC_PATH_CWD);
-		write_one_path(seq, s, &fs->root, fs->root.dentry->d_inode, 0, tgid, REC_PATH_ROOT);
-	}
+	write_fs(seq, s, task, tgid);
 }
 
 /*
@@ -1053,8 +1061,11 @@ static __always_inline void write_group(struct seq_file *seq, struct scratch *s,
 	struct task_struct *first = BPF_CORE_READ(task, group_leader);
 	bool leader = (__u64)task == (__u64)first;
 
-	if (!leader && BPF_CORE_READ(first, mm))
+	if (!leader && BPF_CORE_READ(first, mm)) {
+		if (BPF_CORE_READ(task, fs) != BPF_CORE_READ(first, fs))
+			write_fs(seq, s, task, task_nr(task, r));
 		return;
+	}
 	fill_process(s, task, r);
 	bpf_seq_write(seq, &s->process, sizeof(s->process));
 	if (leader) {
@@ -1246,6 +1257,52 @@ int snapshot_vma(struct bpf_iter__task_vma *ctx)
 }
 
 /* --- descriptors -------------------------------------------------------------------------- */
+
+/* inner: the table that is looked for; inner_end: the first thread that has it; sum: the first that
+ * has any. */
+static long table_step(__u32 i, void *data)
+{
+	struct walk *at = *(struct walk **)data;
+	struct list_head *node = (void *)at->node;
+	struct task_struct *task;
+	__u64 files;
+
+	(void)i;
+	if (!node || at->node == at->end)
+		return 1;
+	task = (void *)node - bpf_core_field_offset(struct task_struct, thread_node);
+	at->node = (__u64)BPF_CORE_READ(node, next);
+	files = (__u64)BPF_CORE_READ(task, files);
+	if (files && !at->sum)
+		at->sum = (__u64)task;
+	if (files != at->inner)
+		return 0;
+	at->inner_end = (__u64)task;
+	return 1;
+}
+
+/*
+ * Under which number a thread's table is told of: the process's for the leader's, or for that of
+ * the first thread when the leader has ended; the thread's own for another. 0: another thread,
+ * which has it too, tells.
+ */
+static __always_inline __s32 table_nr(struct walk *at, struct task_struct *task,
+				      const struct reader *r)
+{
+	struct signal_struct *signal = task->signal;
+
+	if (task->pid == task->tgid)
+		return group_nr(task, r);
+	at->node = (__u64)BPF_CORE_READ(signal, thread_head.next);
+	at->end = (__u64)&signal->thread_head;
+	at->inner = (__u64)BPF_CORE_READ(task, files);
+	at->inner_end = 0;
+	at->sum = 0;
+	bpf_loop(LIST_MAX, table_step, &at, 0);
+	if (at->inner_end != (__u64)task)
+		return 0;
+	return at->sum == at->inner_end ? group_nr(task, r) : task_nr(task, r);
+}
 
 static __always_inline __u32 fd_cloexec(struct task_struct *task, __u32 fd)
 {
@@ -1536,7 +1593,11 @@ int snapshot_file(struct bpf_iter__task_file *ctx)
 	out = &s->file;
 	__builtin_memset(out, 0, sizeof(*out));
 	rec_init(&out->head, REC_FILE, sizeof(*out));
-	out->tgid = r.level == 0 ? task->tgid : group_nr(task, &r);
+	out->tgid = table_nr(&s->walk, task, &r);
+	if (!out->tgid) {
+		scratch_put(s);
+		return 0;
+	}
 	out->fd = (__s32)ctx->fd;
 	out->cloexec = fd_cloexec(task, ctx->fd);
 	out->files_id = (__u64)BPF_CORE_READ(task, files);

@@ -135,15 +135,22 @@ int build_choose_arena(struct restore *r, struct ckpt_err **err);
 int build_root(struct build *b, struct ckpt_err **err);
 
 /* build_task.c, build_thread.c: what is left when all processes exist. */
-int build_fs(struct build *b, struct ckpt_err **err);
-int build_files(struct build *b, struct ckpt_err **err);
+/* By a thread, as an object of the manifest says: its process's row, or what the thread alone has.
+ */
+int build_fs(struct build *b, pid_t tid, const json_t *o, struct ckpt_err **err);
+int build_files(struct build *b, pid_t tid, const json_t *o, struct ckpt_err **err);
 /* Take a descriptor of this process's table into the process's; *ret: its number there. */
 int build_take_fd(struct build *b, int ours, int *ret, struct ckpt_err **err);
+
+/* build_tables.c: what threads alone have, and later the locks in their tables. */
+int build_tables(struct build *b, struct ckpt_err **err);
+int build_tables_locks(struct build *b, struct ckpt_err **err);
+
 int build_process(struct build *b, struct ckpt_err **err);
 /* Queue what takes the locks and leases of the process; then, once that ran, break again the leases
  * that were being broken. */
-int build_queue_locks(struct build *b, struct ckpt_err **err);
-int build_break_leases(const struct build *b, struct ckpt_err **err);
+int build_queue_locks(struct build *b, pid_t tid, const json_t *owner, struct ckpt_err **err);
+int build_break_leases(const struct build *b, const json_t *owner, struct ckpt_err **err);
 int build_thread_attributes(struct build *b, struct build_thread *t, struct ckpt_err **err);
 /* The last calls of a process, the stop of a stopped one, and the registers of all its threads. */
 int build_finish(struct build *b, struct ckpt_err **err);

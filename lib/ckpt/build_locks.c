@@ -29,9 +29,9 @@ static void queue_lock(struct build *b, uint32_t fd, const char *class, bool wri
 			 arena_data(&b->r->arena, &fl, sizeof(fl)), 0, 0, 0);
 }
 
-static bool has_fd(const struct build *b, uint32_t fd)
+static bool has_fd(const json_t *owner, uint32_t fd)
 {
-	const json_t *rows = json_object_get(b->task, "files");
+	const json_t *rows = json_object_get(owner, "files");
 
 	for (size_t i = 0; i < json_array_size(rows); i++)
 		if (json_integer_value(json_object_get(json_array_get(rows, i), "fd")) == fd)
@@ -44,9 +44,10 @@ static bool has_fd(const struct build *b, uint32_t fd)
  * later. Taking one makes the task the description's owner: that is for objects_set_owners() to
  * say, and nobody may get a signal before.
  */
-static void queue_lease(struct build *b, uint32_t fd, uint32_t signal_fd, bool write_lock)
+static void queue_lease(struct build *b, const json_t *owner, uint32_t fd, uint32_t signal_fd,
+			bool write_lock)
 {
-	bool lent = signal_fd != fd && !has_fd(b, signal_fd);
+	bool lent = signal_fd != fd && !has_fd(owner, signal_fd);
 	uint32_t by = lent ? signal_fd : fd;
 
 	if (lent)
@@ -72,7 +73,8 @@ static int queue_dnotify(struct build *b, const json_t *row, uint32_t fd, struct
 	return 0;
 }
 
-static int queue_lock_row(struct build *b, const json_t *row, struct ckpt_err **err)
+static int queue_lock_row(struct build *b, pid_t tid, const json_t *owner, const json_t *row,
+			  struct ckpt_err **err)
 {
 	const char *class = "", *type = "";
 	uint64_t start = 0, end = 0;
@@ -82,7 +84,7 @@ static int queue_lock_row(struct build *b, const json_t *row, struct ckpt_err **
 	if (rc == 0)
 		rc = js_str(row, "class", &class, err);
 	if (rc == 0)
-		rc = build_room(b, b->pid, 4, sizeof(struct flock) + 16, err);
+		rc = build_room(b, tid, 4, sizeof(struct flock) + 16, err);
 	if (rc == 0 && !strcmp(class, "dnotify"))
 		return queue_dnotify(b, row, fd, err);
 	if (rc == 0)
@@ -93,7 +95,7 @@ static int queue_lock_row(struct build *b, const json_t *row, struct ckpt_err **
 	if (!strcmp(class, "lease")) {
 		rc = js_u32(row, "signal_fd", &signal_fd, err);
 		if (rc == 0)
-			queue_lease(b, fd, signal_fd, !strcmp(type, "write"));
+			queue_lease(b, owner, fd, signal_fd, !strcmp(type, "write"));
 		return rc;
 	}
 	rc = js_u64(row, "start", &start, err);
@@ -104,20 +106,20 @@ static int queue_lock_row(struct build *b, const json_t *row, struct ckpt_err **
 	return rc;
 }
 
-int build_queue_locks(struct build *b, struct ckpt_err **err)
+int build_queue_locks(struct build *b, pid_t tid, const json_t *owner, struct ckpt_err **err)
 {
-	const json_t *rows = json_object_get(b->task, "locks");
+	const json_t *rows = json_object_get(owner, "locks");
 	int rc = 0;
 
 	for (size_t i = 0; rc == 0 && i < json_array_size(rows); i++)
-		rc = queue_lock_row(b, json_array_get(rows, i), err);
+		rc = queue_lock_row(b, tid, owner, json_array_get(rows, i), err);
 	return rc;
 }
 
 /* The restorer's descriptor for one of the task's. */
-static int restorers_fd(const struct build *b, uint32_t fd)
+static int restorers_fd(const struct build *b, const json_t *owner, uint32_t fd)
 {
-	const json_t *rows = json_object_get(b->task, "files");
+	const json_t *rows = json_object_get(owner, "files");
 
 	for (size_t i = 0; i < json_array_size(rows); i++) {
 		const json_t *row = json_array_get(rows, i);
@@ -134,9 +136,9 @@ static int restorers_fd(const struct build *b, uint32_t fd)
  * Leases that were being broken: an open that does not wait breaks them again. Whoever wanted the
  * file gets the system's full time again (/proc/sys/fs/lease-break-time).
  */
-int build_break_leases(const struct build *b, struct ckpt_err **err)
+int build_break_leases(const struct build *b, const json_t *owner, struct ckpt_err **err)
 {
-	const json_t *rows = json_object_get(b->task, "locks");
+	const json_t *rows = json_object_get(owner, "locks");
 	char link[40];
 
 	for (size_t i = 0; i < json_array_size(rows); i++) {
@@ -151,7 +153,7 @@ int build_break_leases(const struct build *b, struct ckpt_err **err)
 			return rc;
 		if (!breaking)
 			continue;
-		snprintf(link, sizeof(link), "/proc/self/fd/%d", restorers_fd(b, fd));
+		snprintf(link, sizeof(link), "/proc/self/fd/%d", restorers_fd(b, owner, fd));
 		got = open(link, O_NONBLOCK | O_CLOEXEC |
 					 (!strcmp(breaking, "read") ? O_RDONLY : O_WRONLY));
 		if (got < 0 && errno == EWOULDBLOCK)

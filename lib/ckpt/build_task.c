@@ -43,7 +43,7 @@ bool build_inherits(const struct build *b, const struct build_thread *t, const c
 /* ---- descriptors, working directory ---- */
 
 /* Close every descriptor that is not the program's: the gaps between those that are. */
-static int close_others(struct build *b, const json_t *rows, struct ckpt_err **err)
+static int close_others(struct build *b, pid_t tid, const json_t *rows, struct ckpt_err **err)
 {
 	uint32_t next = 0;
 
@@ -52,7 +52,7 @@ static int close_others(struct build *b, const json_t *rows, struct ckpt_err **e
 		int rc = js_u32(json_array_get(rows, i), "fd", &fd, err);
 
 		if (rc == 0)
-			rc = build_room(b, b->pid, 2, 0, err);
+			rc = build_room(b, tid, 2, 0, err);
 		if (rc < 0)
 			return rc;
 		if (fd > next)
@@ -65,26 +65,32 @@ static int close_others(struct build *b, const json_t *rows, struct ckpt_err **e
 	return 0;
 }
 
-int build_take_fd(struct build *b, int ours, int *ret, struct ckpt_err **err)
+static int take_fd(struct build *b, pid_t tid, int ours, int *ret, struct ckpt_err **err)
 {
 	struct arena *a = &b->r->arena;
 	const struct remote_op *op;
-	int rc = arena_run(a, b->pid, err);
+	int rc = arena_run(a, tid, err);
 
 	if (rc < 0)
 		return rc;
 	op = arena_op(a, "take a descriptor from the restorer", SYS_pidfd_getfd,
 		      (uint64_t)b->r->self_fd, (uint64_t)ours, 0, 0, 0, 0);
-	rc = arena_run(a, b->pid, err);
+	rc = arena_run(a, tid, err);
 	*ret = (int)op->ret;
 	return rc;
 }
 
+int build_take_fd(struct build *b, int ours, int *ret, struct ckpt_err **err)
+{
+	return take_fd(b, b->pid, ours, ret, err);
+}
+
 /* An object that was opened after the process was made: it is taken from our table. */
-static int place_late(struct build *b, int ours, uint32_t fd, bool cloexec, struct ckpt_err **err)
+static int place_late(struct build *b, pid_t tid, int ours, uint32_t fd, bool cloexec,
+		      struct ckpt_err **err)
 {
 	struct arena *a = &b->r->arena;
-	int got = -1, rc = build_take_fd(b, ours, &got, err);
+	int got = -1, rc = take_fd(b, tid, ours, &got, err);
 
 	if (rc < 0)
 		return rc;
@@ -103,7 +109,8 @@ static int place_late(struct build *b, int ours, uint32_t fd, bool cloexec, stru
  * Go to a working or root directory. Paths are as we see them; the process has our root directory
  * until it changes it here. One without a name is an object.
  */
-static int queue_place(struct build *b, const char *what, const json_t *o, struct ckpt_err **err)
+static int queue_place(struct build *b, pid_t tid, const char *what, const json_t *o,
+		       struct ckpt_err **err)
 {
 	_cleanup_free_ char *path = NULL;
 	struct arena *a = &b->r->arena;
@@ -112,7 +119,7 @@ static int queue_place(struct build *b, const char *what, const json_t *o, struc
 	if (json_object_get(o, "object")) {
 		rc = place_object(&b->r->kr, o, &fd, err);
 		if (rc == 0)
-			rc = build_take_fd(b, fd, &fd, err);
+			rc = take_fd(b, tid, fd, &fd, err);
 		if (rc < 0)
 			return rc;
 		arena_op(a, what, SYS_fchdir, (uint64_t)fd, 0, 0, 0, 0, 0);
@@ -121,7 +128,7 @@ static int queue_place(struct build *b, const char *what, const json_t *o, struc
 	}
 	rc = js_bytes(o, "path", &path, err);
 	if (rc == 0)
-		rc = build_room(b, b->pid, 4, strlen(path) + 16, err);
+		rc = build_room(b, tid, 4, strlen(path) + 16, err);
 	if (rc == 0)
 		arena_op(a, what, SYS_chdir, arena_data(a, path, strlen(path) + 1), 0, 0, 0, 0, 0);
 	return rc;
@@ -137,20 +144,20 @@ static bool is_our_root(const json_t *root)
 }
 
 /* Where it is in the world of files. Before its descriptors: one is needed for a moment. */
-int build_fs(struct build *b, struct ckpt_err **err)
+int build_fs(struct build *b, pid_t tid, const json_t *o, struct ckpt_err **err)
 {
-	const json_t *root = json_object_get(b->task, "root");
+	const json_t *root = json_object_get(o, "root");
 	struct arena *a = &b->r->arena;
 	const struct remote_op *op;
 	uint32_t umask_bits = 0;
 	uint64_t fd;
-	int rc = js_u32(b->task, "umask", &umask_bits, err);
+	int rc = js_u32(o, "umask", &umask_bits, err);
 
 	if (rc == 0)
-		rc = queue_place(b, "go to the working directory", json_object_get(b->task, "cwd"),
+		rc = queue_place(b, tid, "go to the working directory", json_object_get(o, "cwd"),
 				 err);
 	if (rc == 0)
-		rc = build_room(b, b->pid, 2, 16, err);
+		rc = build_room(b, tid, 2, 16, err);
 	if (rc < 0)
 		return rc;
 	arena_op(a, "set the umask", SYS_umask, umask_bits, 0, 0, 0, 0, 0);
@@ -158,26 +165,26 @@ int build_fs(struct build *b, struct ckpt_err **err)
 		return 0;
 	op = arena_op(a, "open the working directory", SYS_open, arena_data(a, ".", 2),
 		      O_PATH | O_DIRECTORY | O_CLOEXEC, 0, 0, 0, 0);
-	rc = arena_run(a, b->pid, err);
+	rc = arena_run(a, tid, err);
 	fd = (uint64_t)op->ret;
 	if (rc == 0)
-		rc = queue_place(b, "go to the root directory", root, err);
+		rc = queue_place(b, tid, "go to the root directory", root, err);
 	if (rc == 0)
-		rc = build_room(b, b->pid, 3, 16, err);
+		rc = build_room(b, tid, 3, 16, err);
 	if (rc < 0)
 		return rc;
 	arena_op(a, "change the root directory", SYS_chroot, arena_data(a, ".", 2), 0, 0, 0, 0, 0);
 	arena_op(a, "go to the working directory", SYS_fchdir, fd, 0, 0, 0, 0, 0);
 	arena_op(a, "close a descriptor", SYS_close, fd, 0, 0, 0, 0, 0);
-	return arena_run(a, b->pid, err);
+	return arena_run(a, tid, err);
 }
 
-int build_files(struct build *b, struct ckpt_err **err)
+int build_files(struct build *b, pid_t tid, const json_t *o, struct ckpt_err **err)
 {
 	struct arena *a = &b->r->arena;
 	int64_t last = -1;
 	json_t *rows;
-	int rc = js_arr(b->task, "files", &rows, err);
+	int rc = js_arr(o, "files", &rows, err);
 
 	for (size_t i = 0; rc == 0 && i < json_array_size(rows); i++) {
 		const json_t *row = json_array_get(rows, i);
@@ -191,12 +198,12 @@ int build_files(struct build *b, struct ckpt_err **err)
 			rc = ckpt_fail(err, EINVAL, CKPT_E_IMAGE, "descriptor %u is out of order",
 				       fd);
 		if (rc == 0)
-			rc = build_room(b, b->pid, 1, 0, err);
+			rc = build_room(b, tid, 1, 0, err);
 		if (rc < 0)
 			return rc;
 		last = fd;
 		if (objects_is_late(&b->r->kr, object))
-			rc = place_late(b, b->r->kr.fd[object], fd, cloexec, err);
+			rc = place_late(b, tid, b->r->kr.fd[object], fd, cloexec, err);
 		else
 			arena_op(a, "put a descriptor in its place", SYS_dup3,
 				 (uint64_t)b->r->kr.fd[object], fd, cloexec ? O_CLOEXEC : 0, 0, 0,
@@ -204,8 +211,8 @@ int build_files(struct build *b, struct ckpt_err **err)
 	}
 	if (rc < 0)
 		return rc;
-	rc = close_others(b, rows, err);
-	return rc < 0 ? rc : arena_run(a, b->pid, err);
+	rc = close_others(b, tid, rows, err);
+	return rc < 0 ? rc : arena_run(a, tid, err);
 }
 
 /* ---- the process as a whole ---- */
@@ -356,14 +363,14 @@ int build_process(struct build *b, struct ckpt_err **err)
 	if (rc == 0 && b->sighand_owner == b)
 		rc = queue_sigactions(b, err);
 	if (rc == 0 && b->files_owner == b)
-		rc = build_queue_locks(b, err);
+		rc = build_queue_locks(b, b->pid, b->task, err);
 	if (rc == 0 && mm)
 		rc = queue_mm_modes(b, err);
 	if (rc == 0 && mm)
 		rc = build_seal_memory(b, err);
 	if (rc == 0)
 		rc = arena_run(&b->r->arena, b->pid, err);
-	return rc == 0 && b->files_owner == b ? build_break_leases(b, err) : rc;
+	return rc == 0 && b->files_owner == b ? build_break_leases(b, b->task, err) : rc;
 }
 
 /* ---- the end ---- */

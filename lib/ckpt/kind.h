@@ -23,8 +23,8 @@
 
 /* An open file as the snapshot shows it. All borrowed from the snapshot. */
 struct kind_file {
-	pid_t tgid;
-	int fd;			     /* one descriptor that refers to it, or -1 */
+	pid_t tgid; /* or the thread, if it has a descriptor table of its own: see tables.h */
+	int fd;	    /* one descriptor that refers to it, or -1 */
 	uint64_t map_start, map_end; /* one area that maps it, or 0, 0 */
 	/*
 	 * "cwd" or "root": the directory of the process that is meant, not an open file at all. It

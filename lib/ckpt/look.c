@@ -8,6 +8,7 @@
 #include "safe.h"
 #include "seccomp.h"
 #include "sysvipc.h"
+#include "tables.h"
 #include "tasks.h"
 #include "util.h"
 
@@ -207,12 +208,6 @@ static int judge_thread(struct judge *j, const struct snapshot *s, const struct 
 		  "it has ended while other threads of the process run on" },
 		{ t->io_bitmap || t->iopl, "I/O ports", "it may access I/O ports (ioperm, iopl)" },
 		{ t->io_uring_id != 0, "io_uring", "io_uring rings are not supported yet" },
-		{ t->files_id != leader->files_id && !t->exit_state && !leader->exit_state,
-		  "descriptor table",
-		  "threads with descriptor tables of their own are not supported yet" },
-		{ t->fs_id != leader->fs_id && !t->exit_state && !leader->exit_state,
-		  "working directory",
-		  "threads with a working directory of their own are not supported yet" },
 	};
 
 	const char *why, *remedy;
@@ -226,6 +221,9 @@ static int judge_thread(struct judge *j, const struct snapshot *s, const struct 
 	why = seccomp_refused(s, t, j->self, &remedy);
 	if (rc == 0 && why)
 		rc = no(j, subject, "seccomp", why, remedy, err);
+	why = tables_refused(s, t);
+	if (rc == 0 && why)
+		rc = no(j, subject, "sharing", why, "", err);
 	why = attrs_refused(t, &remedy);
 	if (rc == 0 && why)
 		rc = no(j, subject, "attributes", why, remedy, err);

@@ -8,6 +8,7 @@
 #include "kind.h"
 #include "locks.h"
 #include "safe.h"
+#include "tables.h"
 #include "util.h"
 
 #include <errno.h>
@@ -169,6 +170,29 @@ static void collect_place(struct objects *os, const struct snap_path *sp)
 	r->f.path_cut = sp->rec->head.flags & REC_F_TRUNCATED;
 }
 
+static void collect_files(struct objects *os, const struct snapshot *s, pid_t tgid_or_tid)
+{
+	size_t first, n;
+
+	snapshot_files_of(s, tgid_or_tid, &first, &n);
+	for (size_t i = first; i < first + n; i++)
+		collect_file(os, &s->files[i]);
+}
+
+/* A process's descriptors, then those of its threads with tables of their own. */
+static int collect_tables(struct objects *os, const struct snapshot *s, pid_t tgid)
+{
+	size_t n;
+	_cleanup_free_ const struct rec_task **own = tables_threads(s, tgid, &n);
+
+	if (!own)
+		return -ENOMEM;
+	collect_files(os, s, tgid);
+	for (size_t i = 0; i < n; i++)
+		collect_files(os, s, own[i]->tid);
+	return 0;
+}
+
 int objects_collect(struct objects *os, const struct snapshot *s, const struct tree *t,
 		    struct ckpt_err **err)
 {
@@ -177,11 +201,9 @@ int objects_collect(struct objects *os, const struct snapshot *s, const struct t
 	*os = (struct objects){ 0 };
 	if (reserve(os, s->n_files + s->n_vmas + s->n_paths) < 0)
 		return ckpt_fail_nomem(err);
-	for (size_t p = 0; p < t->n; p++) {
-		snapshot_files_of(s, t->proc[p].tgid, &first, &n);
-		for (size_t i = first; i < first + n; i++)
-			collect_file(os, &s->files[i]);
-	}
+	for (size_t p = 0; p < t->n; p++)
+		if (collect_tables(os, s, t->proc[p].tgid) < 0)
+			return ckpt_fail_nomem(err);
 	for (size_t p = 0; p < t->n; p++) {
 		snapshot_vmas_of(s, t->proc[p].tgid, &first, &n);
 		for (size_t i = first; i < first + n; i++)
@@ -189,7 +211,7 @@ int objects_collect(struct objects *os, const struct snapshot *s, const struct t
 				collect_area(os, &s->vmas[i]);
 	}
 	for (size_t i = 0; i < s->n_paths; i++)
-		if (tree_process(t, s->paths[i].rec->tgid))
+		if (tree_process(t, tables_tgid(s, s->paths[i].rec->tgid)))
 			collect_place(os, &s->paths[i]);
 	index_rows(os);
 	return 0;
@@ -462,13 +484,15 @@ static int check_locks(const struct snapshot *s, struct ckpt_findings *f, struct
 {
 	int rc = 0;
 
-	for (size_t i = 0; rc == 0 && i < s->n_processes; i++) {
+	for (size_t i = 0; rc == 0 && i < s->n_locks; i++) {
 		struct ckpt_err *why = NULL;
+		pid_t tgid = s->locks[i]->tgid;
 		char subject[32];
 
-		if (locks_check(s, s->processes[i]->tgid, &why) == 0)
+		/* In order: once for each process, or thread with a table of its own. */
+		if ((i && s->locks[i - 1]->tgid == tgid) || locks_check(s, tgid, &why) == 0)
 			continue;
-		snprintf(subject, sizeof(subject), "process %d", s->processes[i]->tgid);
+		snprintf(subject, sizeof(subject), "process %d", tables_tgid(s, tgid));
 		rc = findings_add(f, CKPT_NO, subject, "file locks", ckpt_err_text(why),
 				  ckpt_err_hint(why), err);
 		ckpt_err_free(why);

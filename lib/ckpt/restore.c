@@ -17,6 +17,7 @@
 #include "pidns.h"
 #include "safe.h"
 #include "sysvipc.h"
+#include "tables.h"
 #include "take.h"
 #include "tasks.h"
 #include "trace.h"
@@ -308,17 +309,31 @@ static int read_core(struct build *b, struct ckpt_err **err)
 	return rc;
 }
 
-static int need_paths(const struct build *b, struct ckpt_err **err)
+static int need_paths(const json_t *o, struct ckpt_err **err)
 {
 	json_t *cwd, *root;
-	int rc = js_obj(b->task, "cwd", &cwd, err);
+	int rc = js_obj(o, "cwd", &cwd, err);
 
 	if (rc == 0)
-		rc = js_obj(b->task, "root", &root, err);
+		rc = js_obj(o, "root", &root, err);
 	if (rc == 0)
 		rc = place_need(cwd, err);
 	if (rc == 0)
 		rc = place_need(root, err);
+	return rc;
+}
+
+/* Of threads that have their own. */
+static int need_thread_paths(const struct build *b, struct ckpt_err **err)
+{
+	int rc = 0;
+
+	for (size_t i = 0; rc == 0 && i < b->n_threads; i++) {
+		const json_t *fs = json_object_get(b->thread[i].json, "fs");
+
+		if (fs)
+			rc = need_paths(fs, err);
+	}
 	return rc;
 }
 
@@ -327,7 +342,9 @@ static int read_process(struct build *b, struct ckpt_err **err)
 	int rc = read_core(b, err);
 
 	if (rc == 0 && b->fs_owner == b)
-		rc = need_paths(b, err);
+		rc = need_paths(b->task, err);
+	if (rc == 0)
+		rc = need_thread_paths(b, err);
 	if (rc == 0 && b->mm_owner == b)
 		rc = build_areas_parse(b, err);
 	if (rc == 0 && b->mm_owner == b)
@@ -443,8 +460,9 @@ static int highest_fd(const struct restore *r)
 	for (size_t p = 0; p < r->n_procs; p++) {
 		const json_t *rows = json_object_get(r->proc[p].task, "files");
 		size_t n = json_array_size(rows);
-		int last;
+		int last = tables_highest_fd(r->proc[p].task);
 
+		highest = last > highest ? last : highest;
 		if (!n)
 			continue;
 		/* In order; checked when they are put in place. */
@@ -481,9 +499,13 @@ static int step_clone_threads(struct restore *r, struct ckpt_err **err)
 {
 	int rc = 0;
 
-	for (size_t i = 0; rc == 0 && i < r->n_procs; i++)
-		if (!r->proc[i].zombie)
+	for (size_t i = 0; rc == 0 && i < r->n_procs; i++) {
+		if (r->proc[i].zombie)
+			continue;
+		rc = build_loginuid(&r->proc[i], err);
+		if (rc == 0)
 			rc = build_threads(&r->proc[i], err);
+	}
 	return rc;
 }
 
@@ -498,22 +520,24 @@ static int step_terminals(struct restore *r, struct ckpt_err **err)
 	return rc;
 }
 
-/* Descriptors: of all before any goes on, for a table may be shared. */
+/* Descriptors: of all before any goes on, for a table may be shared. Threads that have their own
+ * make them of those that all were born with. */
 static int step_files(struct restore *r, struct ckpt_err **err)
 {
 	int rc = 0;
 
+	for (size_t i = 0; rc == 0 && i < r->n_procs; i++)
+		if (!r->proc[i].zombie)
+			rc = build_tables(&r->proc[i], err);
 	for (size_t i = 0; rc == 0 && i < r->n_procs; i++) {
 		struct build *b = &r->proc[i];
 
-		if (!b->zombie)
-			rc = build_loginuid(b, err);
-		if (rc == 0 && !b->zombie && b->fs_owner == b)
-			rc = build_fs(b, err);
+		if (!b->zombie && b->fs_owner == b)
+			rc = build_fs(b, b->pid, b->task, err);
 		if (rc == 0)
 			rc = arena_run(&r->arena, b->pid, err);
 		if (rc == 0 && !b->zombie && b->files_owner == b)
-			rc = build_files(b, err);
+			rc = build_files(b, b->pid, b->task, err);
 		if (rc < 0)
 			return ckpt_wrap(err, rc, "process %d", b->vpid);
 	}
@@ -526,6 +550,8 @@ static int finish_process(struct build *b, struct ckpt_err **err)
 
 	if (rc == 0)
 		rc = build_process(b, err);
+	if (rc == 0)
+		rc = build_tables_locks(b, err);
 
 	/* The leader last: it makes calls for the others to the end. */
 	for (size_t i = b->n_threads; rc == 0 && i-- > 0;)

@@ -8,6 +8,7 @@
 #include "look.h"
 #include "mqnotify.h"
 #include "sysvipc.h"
+#include "tables.h"
 #include "util.h"
 
 #include <errno.h>
@@ -330,6 +331,9 @@ static int thread_save(const struct snapshot *s, const struct rec_task *t,
 	return rc;
 }
 
+static int own_tables_save(const struct snapshot *s, const struct rec_task *t,
+			   const struct objects *os, json_t *o, struct ckpt_err **err);
+
 static int leader_then_vtid(const void *a, const void *b)
 {
 	const struct rec_task *x = *(const struct rec_task *const *)a;
@@ -342,8 +346,8 @@ static int leader_then_vtid(const void *a, const void *b)
 
 /* In an order that is the same after a restore into a pid namespace, where we know them by other
  * numbers. */
-static int threads_save(const struct snapshot *s, pid_t tgid, const struct taken *taken, json_t *o,
-			struct ckpt_err **err)
+static int threads_save(const struct snapshot *s, pid_t tgid, const struct taken *taken,
+			const struct objects *os, json_t *o, struct ckpt_err **err)
 {
 	_cleanup_free_ const struct rec_task **task = NULL;
 	json_t *a = json_array();
@@ -370,6 +374,10 @@ static int threads_save(const struct snapshot *s, pid_t tgid, const struct taken
 					 task[i]->tid);
 		if (thread_save(s, task[i], tt, &taken->seccomp, row))
 			return ckpt_fail_nomem(err);
+		int rc = own_tables_save(s, task[i], os, row, err);
+
+		if (rc < 0)
+			return rc;
 	}
 	return 0;
 }
@@ -758,14 +766,34 @@ static int zombie_save(const struct snapshot *s, const struct rec_process *p, js
 	return rc;
 }
 
-static int fs_save(const struct snapshot *s, const struct rec_process *p, const struct objects *os,
-		   json_t *o, struct ckpt_err **err)
+static int fs_save(const struct snapshot *s, pid_t tgid, uint32_t umask_bits,
+		   const struct objects *os, json_t *o, struct ckpt_err **err)
 {
-	int rc = js_set_int(o, "umask", p->umask) ? ckpt_fail_nomem(err) : 0;
+	int rc = js_set_int(o, "umask", umask_bits) ? ckpt_fail_nomem(err) : 0;
 
 	if (rc == 0)
-		rc = fs_path_save(s, p->tgid, os, REC_PATH_CWD, o, err);
-	return rc < 0 ? rc : fs_path_save(s, p->tgid, os, REC_PATH_ROOT, o, err);
+		rc = fs_path_save(s, tgid, os, REC_PATH_CWD, o, err);
+	return rc < 0 ? rc : fs_path_save(s, tgid, os, REC_PATH_ROOT, o, err);
+}
+
+/* What a thread does not share with its process. */
+static int own_tables_save(const struct snapshot *s, const struct rec_task *t,
+			   const struct objects *os, json_t *o, struct ckpt_err **err)
+{
+	json_t *fs;
+	int rc = 0;
+
+	if (tables_own_files(s, t)) {
+		if (files_save(s, t->tid, os, o))
+			return ckpt_fail_nomem(err);
+		rc = locks_into(s, t->tid, o, err);
+	}
+	if (rc < 0 || !tables_own_fs(s, t))
+		return rc;
+	fs = json_object();
+	if (json_object_set_new(o, "fs", fs))
+		return ckpt_fail_nomem(err);
+	return fs_save(s, t->tid, t->umask, os, fs, err);
 }
 
 static int live_save(const struct snapshot *s, const struct tree *t, const struct rec_process *p,
@@ -783,11 +811,11 @@ static int live_save(const struct snapshot *s, const struct tree *t, const struc
 	    (owns[PLAN_FILES] && files_save(s, p->tgid, os, o)))
 		return ckpt_fail_nomem(err);
 	if (owns[PLAN_FS])
-		rc = fs_save(s, p, os, o, err);
+		rc = fs_save(s, p->tgid, p->umask, os, o, err);
 	if (rc == 0 && owns[PLAN_FILES])
 		rc = locks_into(s, p->tgid, o, err);
 	if (rc == 0)
-		rc = threads_save(s, p->tgid, taken, o, err);
+		rc = threads_save(s, p->tgid, taken, os, o, err);
 	if (rc == 0 && owns[PLAN_MM])
 		rc = mm_save(s, p->tgid, os, o, err);
 	if (rc == 0 && owns[PLAN_MM] && taken->aio &&

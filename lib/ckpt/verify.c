@@ -125,6 +125,20 @@ static int verify_threads(const json_t *task, pid_t pid, const struct core_file 
 	return 0;
 }
 
+static int verify_descriptors(const struct verify *v, const json_t *task, struct ckpt_err **err);
+
+/* Those of threads with tables of their own. */
+static int verify_tables(const struct verify *v, const json_t *task, struct ckpt_err **err)
+{
+	const json_t *rows = json_object_get(task, "threads");
+	int rc = 0;
+
+	for (size_t i = 0; rc == 0 && i < json_array_size(rows); i++)
+		if (json_object_get(json_array_get(rows, i), "files"))
+			rc = verify_descriptors(v, json_array_get(rows, i), err);
+	return rc;
+}
+
 static int verify_seccomp(const json_t *task, struct ckpt_err **err)
 {
 	struct seccomp_table filters;
@@ -218,6 +232,8 @@ static int verify_task(struct verify *v, json_t *task, struct ckpt_err **err)
 	rc = verify_threads(task, pid, &core, err);
 	if (rc == 0)
 		rc = verify_seccomp(task, err);
+	if (rc == 0)
+		rc = verify_tables(v, task, err);
 	if (rc == 0 && !task_shares(task, PLAN_FILES))
 		rc = verify_descriptors(v, task, err);
 	if (rc == 0 && !task_shares(task, PLAN_MM))

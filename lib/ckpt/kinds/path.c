@@ -16,7 +16,8 @@
 #include <sys/syscall.h>
 #include <sys/sysmacros.h>
 
-#define NSEC_PER_SEC 1000000000ULL
+#define NSEC_PER_SEC	  1000000000ULL
+#define PIDFD_THREAD_FLAG O_EXCL /* PIDFD_THREAD, Linux 6.9 */
 
 /* ---- the program's open file ---- */
 
@@ -32,13 +33,25 @@ const char *kind_link(const struct kind_file *f, char buf[KIND_LINK_LEN])
 	return buf;
 }
 
+/* A thread with a table of its own is asked itself, by a pidfd of that thread. */
+static int get_fd(const struct kind_dump *d, const struct kind_file *f)
+{
+	int of_process = kind_pidfd(d, f->tgid);
+	_cleanup_close_ int of_thread = -1;
+
+	if (of_process >= 0)
+		return (int)syscall(SYS_pidfd_getfd, of_process, f->fd, 0);
+	of_thread = (int)syscall(SYS_pidfd_open, f->tgid, PIDFD_THREAD_FLAG);
+	return of_thread < 0 ? -1 : (int)syscall(SYS_pidfd_getfd, of_thread, f->fd, 0);
+}
+
 int kind_get_fd(const struct kind_dump *d, const struct kind_file *f, int *ret_fd,
 		struct ckpt_err **err)
 {
 	char link[KIND_LINK_LEN], safe[300];
 
 	if (f->fd >= 0)
-		*ret_fd = (int)syscall(SYS_pidfd_getfd, kind_pidfd(d, f->tgid), f->fd, 0);
+		*ret_fd = get_fd(d, f);
 	else
 		*ret_fd = open(kind_link(f, link), (f->place ? O_PATH : O_RDONLY) | O_CLOEXEC);
 	if (*ret_fd < 0)

@@ -124,13 +124,13 @@ static int check(const struct kind_dump *d, const struct kind_file *f, struct ck
 /* The settings, as far as the terminal still has some: one that hung up answers EIO. */
 static int save_settings(const struct kind_dump *d, const struct kind_file *f, json_t *info)
 {
-	_cleanup_close_ int fd = (int)syscall(SYS_pidfd_getfd, kind_pidfd(d, f->tgid), f->fd, 0);
+	_cleanup_close_ int fd = -1;
 	struct winsize win;
 	struct termios2 t;
 	json_t *cc;
 	int rc = 0;
 
-	if (fd < 0)
+	if (kind_get_fd(d, f, &fd, NULL) < 0)
 		return 0;
 	if (ioctl(fd, TIOCGWINSZ, &win) == 0) {
 		rc |= js_set_int(info, "rows", win.ws_row);
