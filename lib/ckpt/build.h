@@ -62,6 +62,7 @@ struct build_thread {
 	pid_t vtid;   /* as saved */
 	pid_t tid;    /* as this process sees it */
 	const struct core_thread *core;
+	bool ended; /* the leader of a process that goes on without it */
 };
 
 struct restore;
@@ -141,6 +142,9 @@ int build_fs(struct build *b, pid_t tid, const json_t *o, struct ckpt_err **err)
 int build_files(struct build *b, pid_t tid, const json_t *o, struct ckpt_err **err);
 /* Take a descriptor of this process's table into the process's; *ret: its number there. */
 int build_take_fd(struct build *b, int ours, int *ret, struct ckpt_err **err);
+
+/* build_leader.c: let a leader end that had ended; another thread makes the last calls. */
+int build_end_leader(struct build *b, struct ckpt_err **err);
 
 /* build_tables.c: what threads alone have, and later the locks in their tables. */
 int build_tables(struct build *b, struct ckpt_err **err);

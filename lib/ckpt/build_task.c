@@ -424,10 +424,16 @@ static int queue_traps(struct build *b, struct ckpt_err **err)
 				   false, err);
 }
 
+/* The first thread that goes on: the leader, unless it has ended. */
+static size_t first_of(const struct build *b)
+{
+	return b->thread[0].ended ? 1 : 0;
+}
+
 /* SIGTRAP's action, the arena, and the stop from which the kernel restarts an interrupted call. */
 static int last_calls(struct build *b, struct ckpt_err **err)
 {
-	struct build_thread *t = &b->thread[0];
+	struct build_thread *t = &b->thread[first_of(b)];
 	struct arena *a = &b->r->arena;
 	uint64_t gadget = a->there + remote_stub_gadget();
 	uint64_t sa = arena_data(a, &b->sigtrap, sizeof(b->sigtrap));
@@ -473,7 +479,7 @@ static bool is_pending(const json_t *o, int sig)
  */
 static int deliver_stop(const struct build *b, int sig)
 {
-	pid_t tid = b->thread[0].tid;
+	pid_t tid = b->thread[first_of(b)].tid;
 	int status, rc = trace_set_sigmask(tid, ~(1ULL << (sig - 1)));
 
 	if (rc == 0)
@@ -498,22 +504,23 @@ static int deliver_stop(const struct build *b, int sig)
  */
 static int stop_by(struct build *b, int sig, int *ret_stopped_by)
 {
+	size_t first = first_of(b);
 	int rc = 0;
 
-	for (size_t i = 0; rc == 0 && i < b->n_threads; i++)
+	for (size_t i = first; rc == 0 && i < b->n_threads; i++)
 		rc = trace_set_sigmask(b->thread[i].tid, ~0ULL);
 	if (rc == 0 && sig == SIGSTOP)
 		rc = kill(b->pid, SIGSTOP) < 0 ? -errno
-					       : trace_resume(b->thread[0].tid, PTRACE_CONT, 0);
+					       : trace_resume(b->thread[first].tid, PTRACE_CONT, 0);
 	else if (rc == 0)
 		rc = deliver_stop(b, sig);
 	if (rc == 0)
-		rc = trace_wait_stop(b->thread[0].tid, TRACE_STOP_DEADLINE_MS, ret_stopped_by);
+		rc = trace_wait_stop(b->thread[first].tid, TRACE_STOP_DEADLINE_MS, ret_stopped_by);
 	if (rc < 0 || !*ret_stopped_by)
 		return rc;
-	for (size_t i = 1; rc == 0 && i < b->n_threads; i++)
+	for (size_t i = first + 1; rc == 0 && i < b->n_threads; i++)
 		rc = trace_resume(b->thread[i].tid, PTRACE_CONT, 0);
-	for (size_t i = 1; rc == 0 && i < b->n_threads; i++)
+	for (size_t i = first + 1; rc == 0 && i < b->n_threads; i++)
 		rc = trace_wait_stop(b->thread[i].tid, TRACE_STOP_DEADLINE_MS, ret_stopped_by);
 	return rc;
 }
@@ -545,7 +552,7 @@ static int stop_again(struct build *b, int sig, struct ckpt_err **err)
  */
 static int stop_and_continue(struct build *b)
 {
-	pid_t tid = b->thread[0].tid;
+	pid_t tid = b->thread[first_of(b)].tid;
 	int stopped_by = 0, status = 0, rc = stop_by(b, SIGSTOP, &stopped_by);
 
 	if (rc == 0)
@@ -618,13 +625,16 @@ int build_finish(struct build *b, struct ckpt_err **err)
 	int stopped = (int)json_integer_value(json_object_get(info, "stopped"));
 	int rc = queue_traps(b, err);
 
+	if (rc == 0 && b->thread[0].ended)
+		rc = build_end_leader(b, err);
+
 	if (rc == 0)
 		rc = last_calls(b, err);
 	if (rc == 0 && stopped)
 		rc = stop_again(b, stopped, err);
 	else if (rc == 0)
 		rc = continue_again(b, err);
-	for (size_t i = 0; rc == 0 && i < b->n_threads; i++)
+	for (size_t i = first_of(b); rc == 0 && i < b->n_threads; i++)
 		rc = set_final_state(&b->thread[i], err);
 	return rc < 0 ? rc : send_pending_stops(b, err);
 }

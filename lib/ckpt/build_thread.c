@@ -274,12 +274,40 @@ static void queue_thread(struct build *b, const struct thread_in *in)
 			 0);
 }
 
+/* A leader that has ended is still seen by its name, and by its user to those who send signals. */
+static int ended_attributes(struct build *b, struct build_thread *t, struct ckpt_err **err)
+{
+	struct arena *a = &b->r->arena;
+	_cleanup_free_ char *comm = NULL;
+	int rc = js_bytes(t->json, "comm", &comm, err);
+
+	if (rc == 0 && strlen(comm) > 15)
+		rc = ckpt_fail(err, EINVAL, CKPT_E_IMAGE, "the name of thread %d is too long",
+			       t->vtid);
+	if (rc == 0)
+		rc = forget_told(b, t, err);
+	if (rc == 0)
+		rc = queue_pending(b, t, json_object_get(b->task, "pending"), true, err);
+	if (rc == 0)
+		rc = build_room(b, t->tid, 1, 64, err);
+	if (rc < 0)
+		return rc;
+	arena_op(a, "name a thread", SYS_prctl, PR_SET_NAME, arena_data(a, comm, strlen(comm) + 1),
+		 0, 0, 0, 0);
+	if (!build_inherits(b, t, "cred"))
+		rc = build_cred(b, t, err);
+	return rc < 0 ? rc : arena_run(a, t->tid, err);
+}
+
 int build_thread_attributes(struct build *b, struct build_thread *t, struct ckpt_err **err)
 {
 	struct thread_in in = { 0 };
 	struct arena *a = &b->r->arena;
-	int rc = parse_thread(t->json, &in, err);
+	int rc;
 
+	if (t->ended)
+		return ended_attributes(b, t, err);
+	rc = parse_thread(t->json, &in, err);
 	if (rc == 0 && strlen(in.comm) > 15)
 		rc = ckpt_fail(err, EINVAL, CKPT_E_IMAGE, "the name of thread %d is too long",
 			       t->vtid);

@@ -23,8 +23,10 @@
 
 /* An open file as the snapshot shows it. All borrowed from the snapshot. */
 struct kind_file {
-	pid_t tgid; /* or the thread, if it has a descriptor table of its own: see tables.h */
-	int fd;	    /* one descriptor that refers to it, or -1 */
+	/* The process, or the thread that has a descriptor table of its own (tables.h). */
+	pid_t tgid;
+	pid_t tid;		     /* a living thread that has it: the process's first, mostly */
+	int fd;			     /* one descriptor that refers to it, or -1 */
 	uint64_t map_start, map_end; /* one area that maps it, or 0, 0 */
 	/*
 	 * "cwd" or "root": the directory of the process that is meant, not an open file at all. It

@@ -27,6 +27,17 @@ bool task_is_exiting(const struct rec_task *t)
 	return t->pf_flags & PF_EXITING || t->exit_state;
 }
 
+const struct rec_task *task_living_thread(const struct snapshot *s, pid_t tgid)
+{
+	size_t first, n;
+
+	snapshot_tasks_of(s, tgid, &first, &n);
+	for (size_t i = first; i < first + n; i++)
+		if (!task_is_exiting(s->tasks[i]))
+			return s->tasks[i];
+	return NULL;
+}
+
 int look_snapshot(struct loader *l, pid_t pid, bool only, struct tree *t, struct snapshot **ret,
 		  struct ckpt_err **err)
 {
@@ -197,15 +208,13 @@ static int judge_namespaces(struct judge *j, const struct rec_task *t, struct ck
 	return rc;
 }
 
-static int judge_thread(struct judge *j, const struct snapshot *s, const struct rec_task *leader,
-			const struct rec_task *t, struct ckpt_err **err)
+static int judge_thread(struct judge *j, const struct snapshot *s, const struct rec_task *t,
+			struct ckpt_err **err)
 {
 	const struct {
 		bool bad;
 		const char *what, *why;
 	} row[] = {
-		{ t->exit_state && t == leader, "leader thread",
-		  "it has ended while other threads of the process run on" },
 		{ t->io_bitmap || t->iopl, "I/O ports", "it may access I/O ports (ioperm, iopl)" },
 		{ t->io_uring_id != 0, "io_uring", "io_uring rings are not supported yet" },
 	};
@@ -300,6 +309,18 @@ static int judge_areas(struct judge *j, const struct snapshot *s, struct ckpt_er
 	return rc;
 }
 
+/* A thread on its way out has nothing more; but a leader's end is the process's in the end. */
+static int judge_ended(struct judge *j, const struct rec_task *t, struct ckpt_err **err)
+{
+	char subject[32];
+
+	snprintf(subject, sizeof(subject), "thread %d", t->tid);
+	if (t->tid != t->tgid || !(t->exit_code & 0x7f))
+		return 0;
+	return no(j, subject, "leader thread",
+		  "it was killed alone, as seccomp(2) does: that cannot be repeated", "", err);
+}
+
 /* A live process: its threads, itself, its memory. */
 static int judge_one(struct judge *j, const struct snapshot *s, struct ckpt_err **err)
 {
@@ -308,8 +329,8 @@ static int judge_one(struct judge *j, const struct snapshot *s, struct ckpt_err 
 
 	snapshot_tasks_of(s, j->pid, &first, &n);
 	for (size_t i = first; rc == 0 && i < first + n; i++)
-		if (i == first || !task_is_exiting(s->tasks[i]))
-			rc = judge_thread(j, s, s->tasks[first], s->tasks[i], err);
+		rc = task_is_exiting(s->tasks[i]) ? judge_ended(j, s->tasks[i], err)
+						  : judge_thread(j, s, s->tasks[i], err);
 	if (rc == 0)
 		rc = judge_sharing(j, err);
 	if (rc == 0)

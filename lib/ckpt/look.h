@@ -30,6 +30,8 @@ int look_verdict(const struct ckpt_findings *f, pid_t pid, struct ckpt_err **err
 /* Is the thread on its way out? It has given up its descriptors, and will run no more of the
  * program. */
 bool task_is_exiting(const struct rec_task *t);
+/* A thread that still has what its process has; NULL: a zombie. */
+const struct rec_task *task_living_thread(const struct snapshot *s, pid_t tgid);
 
 /*
  * Find the tree of `pid`, which may be gone or never have been, or with `only` that process alone,

@@ -7,6 +7,7 @@
 #include "areas.h"
 #include "kind.h"
 #include "locks.h"
+#include "look.h"
 #include "safe.h"
 #include "tables.h"
 #include "util.h"
@@ -73,7 +74,17 @@ static struct object_row *row_for(struct objects *os, uint64_t file_id)
 	return &os->row[s->id - 1];
 }
 
-static void collect_file(struct objects *os, const struct snap_file *sf)
+/* The first thread, which has the process's number, may have ended before others. */
+static pid_t thread_of(const struct snapshot *s, pid_t tgid_or_tid)
+{
+	const struct rec_task *t = snapshot_task(s, tgid_or_tid);
+
+	if (t && task_is_exiting(t))
+		t = task_living_thread(s, t->tgid);
+	return t ? t->tid : tgid_or_tid;
+}
+
+static void collect_file(struct objects *os, const struct snap_file *sf, pid_t tid)
 {
 	struct object_row *r = row_for(os, sf->rec->inode.file_id);
 
@@ -81,6 +92,7 @@ static void collect_file(struct objects *os, const struct snap_file *sf)
 	if (r->f.file)
 		return;
 	r->f.tgid = sf->rec->tgid;
+	r->f.tid = tid;
 	r->f.fd = sf->rec->fd;
 	r->f.inode = &sf->rec->inode;
 	r->f.file = sf->rec;
@@ -102,13 +114,14 @@ static bool is_object(const struct objects *os, const struct rec_vma *v)
 	       slot_of(os, v->inode.file_id)->id;
 }
 
-static void collect_area(struct objects *os, const struct snap_vma *sv)
+static void collect_area(struct objects *os, const struct snap_vma *sv, pid_t tid)
 {
 	struct object_row *r = row_for(os, sv->rec->inode.file_id);
 
 	r->n_refs++;
 	if (!r->f.inode) {
 		r->f.tgid = sv->rec->tgid;
+		r->f.tid = tid;
 		r->f.inode = &sv->rec->inode;
 		r->f.path = sv->path;
 		r->f.path_cut = sv->rec->head.flags & REC_F_TRUNCATED;
@@ -153,7 +166,7 @@ static void index_rows(struct objects *os)
  * Working and root directories whose names are gone. Descriptions have no part in it, so their
  * number is found by the inode.
  */
-static void collect_place(struct objects *os, const struct snap_path *sp)
+static void collect_place(struct objects *os, const struct snap_path *sp, pid_t tid)
 {
 	bool root = sp->rec->what == REC_PATH_ROOT;
 	struct object_row *r;
@@ -164,6 +177,7 @@ static void collect_place(struct objects *os, const struct snap_path *sp)
 	if (r->f.inode)
 		return;
 	r->f.tgid = sp->rec->tgid;
+	r->f.tid = tid;
 	r->f.place = root ? "root" : "cwd";
 	r->f.inode = &sp->rec->inode;
 	r->f.path = sp->path;
@@ -172,11 +186,12 @@ static void collect_place(struct objects *os, const struct snap_path *sp)
 
 static void collect_files(struct objects *os, const struct snapshot *s, pid_t tgid_or_tid)
 {
+	pid_t tid = thread_of(s, tgid_or_tid);
 	size_t first, n;
 
 	snapshot_files_of(s, tgid_or_tid, &first, &n);
 	for (size_t i = first; i < first + n; i++)
-		collect_file(os, &s->files[i]);
+		collect_file(os, &s->files[i], tid);
 }
 
 /* A process's descriptors, then those of its threads with tables of their own. */
@@ -205,14 +220,16 @@ int objects_collect(struct objects *os, const struct snapshot *s, const struct t
 		if (collect_tables(os, s, t->proc[p].tgid) < 0)
 			return ckpt_fail_nomem(err);
 	for (size_t p = 0; p < t->n; p++) {
+		pid_t tid = thread_of(s, t->proc[p].tgid);
+
 		snapshot_vmas_of(s, t->proc[p].tgid, &first, &n);
 		for (size_t i = first; i < first + n; i++)
 			if (is_object(os, s->vmas[i].rec))
-				collect_area(os, &s->vmas[i]);
+				collect_area(os, &s->vmas[i], tid);
 	}
 	for (size_t i = 0; i < s->n_paths; i++)
 		if (tree_process(t, tables_tgid(s, s->paths[i].rec->tgid)))
-			collect_place(os, &s->paths[i]);
+			collect_place(os, &s->paths[i], thread_of(s, s->paths[i].rec->tgid));
 	index_rows(os);
 	return 0;
 }
@@ -298,7 +315,7 @@ static int add_in_flight(struct objects *os, struct kind_dump *d, struct snapsho
 		if (!f || f->rec->inode.file_id != d->flight[first + i].file_id)
 			return ckpt_fail(err, EAGAIN, CKPT_E_CHANGING,
 					 "a file in a message is not the one seen before");
-		collect_file(os, f);
+		collect_file(os, f, getpid());
 	}
 	index_rows(os);
 	return 0;

@@ -186,7 +186,8 @@ static int parse_threads(struct build *b, struct ckpt_err **err)
 		rc = js_i32(t->json, "tid", &t->vtid, err);
 		if (rc < 0)
 			return rc;
-		if (b->zombie)
+		t->ended = i == 0 && json_object_get(t->json, "ended");
+		if (b->zombie || t->ended)
 			continue;
 		key.tid = t->vtid;
 		t->core =
@@ -195,7 +196,8 @@ static int parse_threads(struct build *b, struct ckpt_err **err)
 			return ckpt_fail(err, EINVAL, CKPT_E_IMAGE,
 					 "thread %d has no registers in the core file", t->vtid);
 	}
-	if (b->n_threads == 0 || b->thread[0].vtid != b->vpid)
+	if (b->n_threads == 0 || b->thread[0].vtid != b->vpid ||
+	    (b->thread[0].ended && b->n_threads == 1))
 		return ckpt_fail(err, EINVAL, CKPT_E_IMAGE, "the first thread is not the leader");
 	return 0;
 }
@@ -559,7 +561,8 @@ static int finish_process(struct build *b, struct ckpt_err **err)
 	if (rc == 0)
 		rc = build_timers(b, err);
 	for (size_t i = b->n_threads; rc == 0 && i-- > 0;)
-		rc = build_enter_wait(b, &b->thread[i], err);
+		if (!b->thread[i].ended)
+			rc = build_enter_wait(b, &b->thread[i], err);
 	if (rc == 0)
 		rc = build_finish(b, err);
 	return rc < 0 ? ckpt_wrap(err, rc, "process %d", b->vpid) : 0;
@@ -586,12 +589,14 @@ static int take_built(const struct build *b, const struct snapshot *s, struct ta
 		      struct ckpt_err **err)
 {
 	_cleanup_free_ struct frozen *frozen = calloc(b->n_threads, sizeof(*frozen));
+	size_t n = 0;
 
 	if (!frozen)
 		return ckpt_fail_nomem(err);
 	for (size_t i = 0; i < b->n_threads; i++)
-		frozen[i] = (struct frozen){ .tid = b->thread[i].tid, .tgid = b->pid };
-	return take_frozen(taken, frozen, b->n_threads, s, false, err);
+		if (!b->thread[i].ended)
+			frozen[n++] = (struct frozen){ .tid = b->thread[i].tid, .tgid = b->pid };
+	return take_frozen(taken, frozen, n, s, false, err);
 }
 
 static int compare_process(const struct build *b, const struct snapshot *s, const struct tree *t,
@@ -605,7 +610,8 @@ static int compare_process(const struct build *b, const struct snapshot *s, cons
 	if (rc == 0)
 		rc = task_save(s, t, b->pid, os, &taken, &task, err);
 	if (rc == 0 && b->mm_owner == b && !b->zombie) {
-		rc = area_pages_find(&pages, s, b->pid, b->pid, AREA_ALL, err);
+		rc = area_pages_find(&pages, s, b->pid, b->thread[b->thread[0].ended].tid, AREA_ALL,
+				     err);
 		if (rc == 0)
 			rc = area_guards_save(&pages, json_object_get(task, "mm"), err);
 		if (rc == 0)
@@ -693,7 +699,8 @@ static void step_go(struct restore *r)
 		struct build *b = &r->proc[p];
 
 		for (size_t i = 0; !b->zombie && i < b->n_threads; i++)
-			trace_resume(b->thread[i].tid, PTRACE_DETACH, 0);
+			if (!b->thread[i].ended)
+				trace_resume(b->thread[i].tid, PTRACE_DETACH, 0);
 		b->made = false; /* it lives its own life */
 	}
 }

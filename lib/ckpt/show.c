@@ -231,7 +231,7 @@ static void call_text(const struct view *v, const json_t *info, char *buf, size_
 	size_t i = 0;
 
 	if (nr < 0) {
-		snprintf(buf, size, "running");
+		snprintf(buf, size, info ? "running" : "ended");
 		return;
 	}
 	while (i < sizeof(waits) / sizeof(waits[0]) && waits[i].nr != nr)

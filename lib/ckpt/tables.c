@@ -31,6 +31,11 @@ bool tables_own_fs(const struct snapshot *s, const struct rec_task *t)
 const char *tables_refused(const struct snapshot *s, const struct rec_task *t)
 {
 	bool files = tables_own_files(s, t), fs = tables_own_fs(s, t);
+	const struct rec_task *first = task_living_thread(s, t->tgid);
+
+	if (first && task_is_exiting(snapshot_task(s, t->tgid)) &&
+	    (first->files_id != t->files_id || first->fs_id != t->fs_id))
+		return "its first thread has ended, and the others do not share all";
 
 	for (size_t i = 0; i < s->n_tasks && (files || fs); i++) {
 		const struct rec_task *other = s->tasks[i];

@@ -331,6 +331,19 @@ static int thread_save(const struct snapshot *s, const struct rec_task *t,
 	return rc;
 }
 
+/* Its number stays the process's, its user's that of the process for those who send it signals, and
+ * its status what the parent is told in the end. */
+static int ended_leader_save(const struct snapshot *s, const struct rec_task *t, json_t *o)
+{
+	json_t *ended = json_object();
+	int rc = json_object_set_new(o, "ended", ended);
+
+	rc |= js_set_int(ended, "status", t->exit_code & 0xff7f);
+	rc |= js_set_int(o, "tid", t->vtid);
+	rc |= js_set_bytes(o, "comm", t->comm);
+	return rc | cred_save(s, t, o);
+}
+
 static int own_tables_save(const struct snapshot *s, const struct rec_task *t,
 			   const struct objects *os, json_t *o, struct ckpt_err **err);
 
@@ -363,11 +376,16 @@ static int threads_save(const struct snapshot *s, pid_t tgid, const struct taken
 		const struct taken_thread *tt = taken_thread(taken, task[i]->tid);
 		json_t *row;
 
-		if (!tt && task_is_exiting(task[i]))
+		if (!tt && task_is_exiting(task[i]) && task[i]->tid != tgid)
 			continue;
 		row = json_object();
 		if (json_array_append_new(a, row))
 			return ckpt_fail_nomem(err);
+		if (!tt && task_is_exiting(task[i])) {
+			if (ended_leader_save(s, task[i], row))
+				return ckpt_fail_nomem(err);
+			continue;
+		}
 		if (!tt)
 			return ckpt_fail(err, EAGAIN, CKPT_E_CHANGING,
 					 "thread %d appeared while the process was frozen",

@@ -98,11 +98,13 @@ static int verify_threads(const json_t *task, pid_t pid, const struct core_file 
 			  struct ckpt_err **err)
 {
 	json_t *rows;
+	size_t ended;
 	int rc = js_arr(task, "threads", &rows, err);
 
 	if (rc < 0)
 		return rc;
-	if (json_array_size(rows) == 0 || json_array_size(rows) != core->n_threads)
+	ended = json_object_get(json_array_get(rows, 0), "ended") ? 1 : 0;
+	if (json_array_size(rows) <= ended || json_array_size(rows) != core->n_threads + ended)
 		return ckpt_fail(err, EBADMSG, CKPT_E_IMAGE,
 				 "it has %zu threads, and registers of %zu", json_array_size(rows),
 				 core->n_threads);
@@ -113,6 +115,8 @@ static int verify_threads(const json_t *task, pid_t pid, const struct core_file 
 		rc = js_i32(json_array_get(rows, i), "tid", &tid, err);
 		if (rc < 0)
 			return rc;
+		if (i == 0 && ended && tid == pid)
+			continue;
 		if (i == 0 && tid != pid)
 			return ckpt_fail(err, EBADMSG, CKPT_E_IMAGE,
 					 "its first thread is %d, not the leader", tid);

@@ -24,24 +24,25 @@
 const char *kind_link(const struct kind_file *f, char buf[KIND_LINK_LEN])
 {
 	if (f->fd >= 0)
-		snprintf(buf, KIND_LINK_LEN, "/proc/%d/fd/%d", f->tgid, f->fd);
+		snprintf(buf, KIND_LINK_LEN, "/proc/%d/fd/%d", f->tid, f->fd);
 	else if (f->place)
-		snprintf(buf, KIND_LINK_LEN, "/proc/%d/%s", f->tgid, f->place);
+		snprintf(buf, KIND_LINK_LEN, "/proc/%d/%s", f->tid, f->place);
 	else
-		snprintf(buf, KIND_LINK_LEN, "/proc/%d/map_files/%llx-%llx", f->tgid,
+		snprintf(buf, KIND_LINK_LEN, "/proc/%d/map_files/%llx-%llx", f->tid,
 			 (unsigned long long)f->map_start, (unsigned long long)f->map_end);
 	return buf;
 }
 
-/* A thread with a table of its own is asked itself, by a pidfd of that thread. */
+/* A process whose first thread has ended, and a thread with a table of its own, are asked by a
+ * pidfd of the thread. */
 static int get_fd(const struct kind_dump *d, const struct kind_file *f)
 {
-	int of_process = kind_pidfd(d, f->tgid);
+	int of_process = f->tid == f->tgid ? kind_pidfd(d, f->tgid) : -1;
 	_cleanup_close_ int of_thread = -1;
 
 	if (of_process >= 0)
 		return (int)syscall(SYS_pidfd_getfd, of_process, f->fd, 0);
-	of_thread = (int)syscall(SYS_pidfd_open, f->tgid, PIDFD_THREAD_FLAG);
+	of_thread = (int)syscall(SYS_pidfd_open, f->tid, PIDFD_THREAD_FLAG);
 	return of_thread < 0 ? -1 : (int)syscall(SYS_pidfd_getfd, of_thread, f->fd, 0);
 }
 

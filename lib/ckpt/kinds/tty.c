@@ -11,6 +11,7 @@
  * device  a console or serial line that is nobody's job: opened again by its path, settings as well
  */
 #include "../safe.h"
+#include "../tables.h"
 #include "../util.h"
 #include "pty.h"
 
@@ -187,7 +188,7 @@ static int save_device(const struct kind_file *f, json_t *o)
 
 static int save(struct kind_dump *d, const struct kind_file *f, json_t *o, struct ckpt_err **err)
 {
-	const struct rec_process *p = snapshot_process(d->snap, f->tgid);
+	const struct rec_process *p = snapshot_process(d->snap, tables_tgid(d->snap, f->tgid));
 	enum tty_case which = case_of(d->snap, f);
 	json_t *info = json_object();
 	int rc = json_object_set_new(o, "info", info);
