@@ -552,7 +552,7 @@ static int stop_again(struct build *b, int sig, struct ckpt_err **err)
  */
 static int stop_and_continue(struct build *b)
 {
-	pid_t tid = b->thread[0].tid;
+	pid_t tid = b->thread[first_of(b)].tid;
 	int stopped_by = 0, status = 0, rc = stop_by(b, SIGSTOP, &stopped_by);
 
 	if (rc == 0)
