@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* zoo: not=extra */
 /* A filter that kills for most of what a checkpoint or a restore does in the process's name; it
  * must not notice, and be in force all the time for itself. Without no_new_privs, as root may. */
 #include "zoo.h"

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* zoo: not=extra */
 /* Several seccomp filters on top of each other: each decides as before, the severest wins, and one
  * more can be put on top. */
 #include "zoo.h"

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* zoo: not=extra,pidns */
 /* A thread in seccomp's strict mode beside one that is not: it reads and writes, and any other call
  * is its end. */
 #include "zoo.h"

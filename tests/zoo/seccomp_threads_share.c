@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* zoo: not=extra,pidns */
 /* Threads under a tree of filters. Who shares one, and who has an equal one of its own, shows in
  * what SECCOMP_FILTER_FLAG_TSYNC lets a thread do. */
 #include "zoo.h"

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* zoo: not=pidns */
 /* The first thread ends, others go on: with descriptors, memory, timers and signals of the process,
  * which keeps its number. */
 #include "zoo.h"
