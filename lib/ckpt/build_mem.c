@@ -955,8 +955,6 @@ int build_memory(struct build *b, struct ckpt_err **err)
 	if (rc == 0)
 		rc = build_numa(b, err); /* decides where pages go */
 	if (rc == 0)
-		rc = build_numa(b, err); /* decides where pages go */
-	if (rc == 0)
 		rc = map_vdso(b, err);
 	if (rc == 0)
 		rc = map_areas(b, err);
