@@ -80,6 +80,7 @@ struct kind_restore {
 	 */
 	pid_t (*pid_now)(void *userdata, pid_t saved);
 	void *userdata;
+	pid_t mortal; /* stands for processes that ended (kinds/procpid.c); 0: there is none */
 };
 
 struct ckpt_kind {
@@ -182,8 +183,8 @@ int objects_connect(struct kind_restore *r, struct ckpt_err **err);
 /* Is the object opened only when the tasks exist, so that they have not inherited it? */
 bool objects_is_late(const struct kind_restore *r, uint32_t id);
 void objects_close(struct kind_restore *r);
-/* Give descriptions their owners (F_SETOWN), once the tasks exist. */
-int objects_set_owners(const struct kind_restore *r, struct ckpt_err **err);
+/* Give descriptions their owners (F_SETOWN), once the tasks exist and are where they belong. */
+int objects_set_owners(struct kind_restore *r, struct ckpt_err **err);
 /* go() of every row: what may change the world outside, done when nothing can fail any more. */
 void objects_go(struct kind_restore *r);
 /* Compare the rows of two "objects" arrays, saved and now. */
@@ -205,6 +206,10 @@ int path_save(const struct rec_inode *ino, const char *path, json_t *o, struct c
 int path_need(const json_t *o, bool allow_changed, struct ckpt_err **err);
 /* ---- directory.c: where a process is ---- */
 
+/* Is it a file, or directory, of a process in /proc? (kinds/procpid.c) */
+bool procpid_is(const struct rec_inode *ino, const char *path);
+/* The process that stands for those that ended ends, too. */
+void procpid_mortal_end(struct kind_restore *r);
 /* A working or root directory: "path" and "info", or "object" when its name is gone. */
 int place_save(const struct objects *os, const struct snap_path *p, json_t *row,
 	       struct ckpt_err **err);

@@ -8,7 +8,8 @@
 #include <sys/stat.h>
 
 extern const struct ckpt_kind kind_shmem, kind_memfd, kind_hugeshm, kind_regular, kind_directory,
-	kind_tty, kind_chardev, kind_pipe, kind_fifo, kind_opath, kind_inotify, kind_unsupported;
+	kind_tty, kind_chardev, kind_pipe, kind_fifo, kind_opath, kind_inotify, kind_procpid,
+	kind_unsupported;
 
 /* Superblock magics (linux/magic.h). */
 #define MAGIC_PROC   0x9fa0u
