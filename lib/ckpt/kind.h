@@ -315,6 +315,10 @@ int path_save(const struct rec_inode *ino, const char *path, json_t *o, struct c
 int path_need(const json_t *o, bool allow_changed, struct ckpt_err **err);
 /* ---- directory.c: where a process is ---- */
 
+/* Is it a file, or directory, of a process in /proc? (kinds/procpid.c) */
+bool procpid_is(const struct rec_inode *ino, const char *path);
+/* The process that stands for those that ended ends, too. */
+void procpid_mortal_end(struct kind_restore *r);
 /* A working or root directory: "path" and "info", or "object" when its name is gone. */
 int place_save(const struct objects *os, const struct snap_path *p, json_t *row,
 	       struct ckpt_err **err);
