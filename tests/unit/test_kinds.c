@@ -385,31 +385,16 @@ static void make_big_unlinked(void)
 	NEED(unlink(in_dir("big")) == 0);
 }
 
-static void make_other_name(void)
-{
-	NEED(open(in_dir("one"), O_RDWR | O_CREAT, 0600) == 3);
-	NEED(link(in_dir("one"), in_dir("two")) == 0 && unlink(in_dir("one")) == 0);
-}
-
 static void make_own_proc(void)
 {
 	NEED(open("/proc/self/status", O_RDONLY) == 3);
-}
-
-static void make_gone_directory(void)
-{
-	NEED(mkdir(in_dir("sub"), 0700) == 0);
-	NEED(open(in_dir("sub"), O_RDONLY | O_DIRECTORY) == 3);
-	NEED(rmdir(in_dir("sub")) == 0);
 }
 
 static void test_check__refuses_with_the_reason(void **state)
 {
 	(void)state;
 	assert_refused(make_big_unlinked, "--deleted-limit=2M");
-	assert_refused(make_other_name, "another one that is not known");
 	assert_refused(make_own_proc, "procfs");
-	assert_refused(make_gone_directory, "it was deleted");
 }
 
 static void make_perf_event(void)
