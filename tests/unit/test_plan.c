@@ -843,8 +843,8 @@ static void test_plan_make__random_lives(void **state)
 static json_t *process_row(int i)
 {
 	return json_pack("{s:i, s:i, s:i, s:i, s:i, s:b, s:{s:i}, s:{s:[s, s]}}", "pid", 10 + i,
-			 "ppid", i ? 10 + (i - 1) / 2 : 0, "sid", i % 3 ? 10 : 0, "pgid",
-			 i % 3 ? 10 : 0, "exit_signal", 17, "child_subreaper", i % 2, "shares",
+			 "ppid", i ? 10 + (i - 1) / 2 : 0, "sid", 10, "pgid",
+			 i % 3 ? 10 : 10 + i, "exit_signal", 17, "child_subreaper", i % 2, "shares",
 			 "files", 10 + (i - 1) / 2 * 2 + (i > 0), "mm", "inherited", "1000-2000",
 			 "5000-8000");
 }
