@@ -112,6 +112,13 @@ static unsigned long must_share(const struct planner *pl, size_t i)
 	return flags;
 }
 
+/* Can `j` make it with CLONE_PARENT? */
+static bool is_twin_of(const struct planner *pl, size_t i, size_t j)
+{
+	return pl->node[j].parent == pl->node[i].parent &&
+	       pl->tasks[j].exit_signal == pl->tasks[i].exit_signal;
+}
+
 static int choose_maker(struct planner *pl, size_t i, struct ckpt_err **err)
 {
 	struct node *c = &pl->node[i];
@@ -120,7 +127,7 @@ static int choose_maker(struct planner *pl, size_t i, struct ckpt_err **err)
 	c->maker = c->parent;
 	c->flags = shared_with(c->t, &pl->tasks[c->parent]);
 	for (size_t j = 1; c->flags != want && j < i; j++)
-		if (pl->node[j].parent == c->parent && shared_with(c->t, &pl->tasks[j]) == want) {
+		if (is_twin_of(pl, i, j) && shared_with(c->t, &pl->tasks[j]) == want) {
 			c->maker = (int)j;
 			c->flags = want | CLONE_PARENT;
 			return 0;
@@ -366,17 +373,22 @@ static int reaper_of(const struct planner *pl, int maker)
 	return -1;
 }
 
-/* The helper that stands in for the dead leader of a session. */
-static int session_helper(struct planner *pl, int maker, pid_t sid, int *ret, struct ckpt_err **err)
+/*
+ * The helper that stands in for the dead leader of a session, and whose children go to `reaper`.
+ * *ret -1: there is one already, whose children go to another.
+ */
+static int session_helper(struct planner *pl, int reaper, pid_t sid, int *ret,
+			  struct ckpt_err **err)
 {
 	int rc;
 
+	*ret = -1;
 	for (size_t k = 0; k < pl->n_helpers; k++)
 		if (pl->helper[k].pid == sid && !pl->helper[k].ended) {
-			*ret = (int)k;
+			*ret = pl->helper[k].node == reaper ? (int)k : -1;
 			return 0;
 		}
-	rc = add_helper(pl, maker, sid, ret, err);
+	rc = add_helper(pl, reaper, sid, ret, err);
 	if (rc < 0)
 		return rc;
 	pl->helper[*ret].sid = pl->helper[*ret].pgid = sid;
@@ -384,43 +396,75 @@ static int session_helper(struct planner *pl, int maker, pid_t sid, int *ret, st
 		    err);
 }
 
-/* The node of a session's leader, -1 when it ended. The root is in the session outside, unless it
- * left it. */
-static int leader_of(const struct planner *pl, const struct index *ix, pid_t sid)
+/*
+ * A process in the session that an orphan must be born in, from whose child it would come to its
+ * parent: the leader, or any other member. -1: there is none.
+ */
+static int grandparent(const struct planner *pl, const struct index *ix, int i)
 {
-	return sid == 0 ? 0 : find(pl, ix, sid);
+	const struct node *c = &pl->node[i];
+	pid_t sid = c->need == ANY ? 0 : c->need;
+	int leader = sid ? find(pl, ix, sid) : 0;
+
+	if (leader >= 0 && pl->node[leader].made &&
+	    (c->need == ANY || pl->node[leader].sid == sid) && reaper_of(pl, leader) == c->parent)
+		return leader;
+	for (size_t k = 0; k < pl->n; k++)
+		if (pl->node[k].made && (c->need == ANY || pl->node[k].sid == sid) &&
+		    reaper_of(pl, (int)k) == c->parent)
+			return (int)k;
+	return -1;
+}
+
+/* Made by a sibling in its session, as that one's sibling. */
+static int make_by_sibling(struct planner *pl, int i, bool *ret_done, struct ckpt_err **err)
+{
+	struct node *c = &pl->node[i];
+
+	for (size_t k = 1; k < pl->n; k++) {
+		if (!pl->node[k].made || !is_twin_of(pl, (size_t)i, k) ||
+		    (c->need != ANY && pl->node[k].sid != c->need))
+			continue;
+		c->maker = (int)k;
+		c->flags = CLONE_PARENT;
+		*ret_done = true;
+		return make_child(pl, (int)k, i, err);
+	}
+	return 0;
 }
 
 static int make_orphan(struct planner *pl, const struct index *ix, int i, bool *ret_done,
 		       struct ckpt_err **err)
 {
 	struct node *c = &pl->node[i];
-	int leader = leader_of(pl, ix, c->need == ANY ? 0 : c->need), h = -1, rc;
-	bool lives = leader >= 0 && pl->node[leader].made &&
-		     pl->node[leader].sid == (c->need == ANY ? pl->node[leader].sid : c->need);
+	int from, h = -1, rc = 0;
 
 	*ret_done = false;
 	if (!pl->node[c->parent].made || c->flags)
 		return 0;
-	if (lives && reaper_of(pl, leader) == c->parent)
-		rc = add_helper(pl, leader, 0, &h, err);
-	else if (leader < 0 && pl->node[c->parent].t->subreaper)
+	if (!pl->node[c->parent].t->subreaper)
+		return make_by_sibling(pl, i, ret_done, err);
+	from = grandparent(pl, ix, i);
+	if (from >= 0)
+		rc = add_helper(pl, from, 0, &h, err);
+	else if (c->need > 0 && find(pl, ix, c->need) < 0)
 		rc = session_helper(pl, c->parent, c->need, &h, err);
-	else
-		return 0;
-	if (rc == 0)
-		rc = emit(pl,
-			  (struct plan_step){ .what = PLAN_MAKE,
-					      .task = i,
-					      .maker = pl->helper[h].number,
-					      .pid = c->t->pid },
-			  err);
+	if (rc == 0 && h < 0)
+		rc = make_by_sibling(pl, i, ret_done, err);
+	if (rc < 0 || h < 0)
+		return rc;
+	rc = emit(pl,
+		  (struct plan_step){ .what = PLAN_MAKE,
+				      .task = i,
+				      .maker = pl->helper[h].number,
+				      .pid = c->t->pid },
+		  err);
 	if (rc < 0)
 		return rc;
 	c->sid = pl->helper[h].sid;
 	c->pgid = pl->helper[h].pgid;
 	/* It ends at once: so the orphan is its parent's before anyone asks. */
-	if (lives)
+	if (from >= 0)
 		rc = end_helper(pl, h, err);
 	*ret_done = true;
 	return rc < 0 ? rc : make_node(pl, i, err);
@@ -538,6 +582,9 @@ static int plan(struct planner *pl, const struct index *ix, struct ckpt_err **er
 {
 	int rc = check_unique(ix, err);
 
+	if (rc == 0 && pl->tasks[0].ppid)
+		rc = ckpt_fail(err, EINVAL, CKPT_E_IMAGE, "process %d, the root, has a parent",
+			       pl->tasks[0].pid);
 	if (rc == 0)
 		rc = link_nodes(pl, ix, err);
 	if (rc < 0)

@@ -21,9 +21,10 @@ enum plan_shared { PLAN_MM, PLAN_FILES, PLAN_FS, PLAN_SIGHAND, PLAN_SHARED_NR };
 
 struct plan_task {
 	pid_t pid;
-	pid_t ppid; /* 0: outside of the tree, for the root only */
-	pid_t sid;  /* 0: the session in which the root began */
-	pid_t pgid; /* 0: the process group in which the root began */
+	pid_t ppid;	 /* 0: outside of the tree, for the root only */
+	pid_t sid;	 /* 0: the session in which the root began */
+	pid_t pgid;	 /* 0: the process group in which the root began */
+	int exit_signal; /* CLONE_PARENT gives the maker's */
 	bool zombie;
 	bool subreaper;
 	bool inherits; /* some of its pages are those of its maker */

@@ -661,13 +661,14 @@ int tasks_plan(const struct snapshot *s, const struct tree *t, struct plan *ret,
 		struct plan_task *pt = &tasks[i];
 		int rc = 0;
 
-		if (!p)
+		if (!p || !snapshot_task(s, p->tgid))
 			return ckpt_fail(err, ESRCH, CKPT_E_GONE, "process %d is gone",
 					 t->proc[i].tgid);
 		*pt = (struct plan_task){ .pid = t->proc[i].vtgid,
 					  .ppid = saved_ppid(s, root, p),
 					  .sid = saved_sid(s, root, p),
 					  .pgid = saved_pgid(s, root, p),
+					  .exit_signal = snapshot_task(s, p->tgid)->exit_signal,
 					  .zombie = t->proc[i].zombie,
 					  .subreaper = p->is_child_subreaper };
 		for (int k = 0; k < PLAN_SHARED_NR; k++)
@@ -696,6 +697,8 @@ static int read_plan_task(const json_t *o, struct plan_task *pt, struct ckpt_err
 		rc = js_i32(o, "pgid", &pt->pgid, err);
 	if (rc == 0 && (pt->pid <= 1 || pt->ppid < 0 || pt->sid < 0 || pt->pgid < 0))
 		rc = ckpt_fail(err, EINVAL, CKPT_E_IMAGE, "pid %d cannot be restored", pt->pid);
+	if (rc == 0 && pt->ppid)
+		rc = js_i32(o, "exit_signal", &pt->exit_signal, err);
 	pt->zombie = json_object_get(o, "zombie") != NULL;
 	if (rc == 0 && !pt->zombie)
 		rc = js_bool(o, "child_subreaper", &reaper, err);
