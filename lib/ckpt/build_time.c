@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 /* Timers, and waits with a time-out that were under way. See build.h. */
 #include "build.h"
+#include "tasks.h"
 #include "trace.h"
 #include "util.h"
 
@@ -57,7 +58,7 @@ static int queue_itimer(struct build *b, const char *name, int which, struct ckp
 }
 
 struct timer_in {
-	int32_t id, clock, notify, signo, notify_tid;
+	int32_t id, clock, notify, signo, notify_tid, overrun_last;
 	uint64_t sigval, interval, value, late;
 	bool armed, queued;
 };
@@ -87,7 +88,100 @@ static int parse_timer(const json_t *o, struct timer_in *t, struct ckpt_err **er
 		rc = js_bool(info, "queued", &t->queued, err);
 	if (rc == 0)
 		rc = js_u64(info, "late_ns", &t->late, err);
+	if (rc == 0)
+		rc = js_i32(info, "overrun_last", &t->overrun_last, err);
 	return rc;
+}
+
+static int64_t clock_ns(int clock)
+{
+	struct timespec now;
+
+	clock_gettime(clock, &now);
+	return now.tv_sec * NS_PER_S + now.tv_nsec;
+}
+
+/* Does this row, the process's or a thread's, have such a signal pending? */
+static bool has_pending(const json_t *o, int signo)
+{
+	const json_t *rows = json_object_get(o, "pending");
+	siginfo_t si;
+
+	for (size_t i = 0; i < json_array_size(rows); i++)
+		if (siginfo_parse(json_array_get(rows, i), &si, NULL) == 0 && si.si_signo == signo)
+			return true;
+	return false;
+}
+
+static bool is_ignored(const struct build *b, int signo)
+{
+	static const int by_default[] = { SIGCHLD, SIGCONT, SIGURG, SIGWINCH };
+	const json_t *rows = json_object_get(b->sighand_owner->task, "sigactions"), *row;
+	bool ignored = false;
+	size_t i;
+
+	for (i = 0; i < sizeof(by_default) / sizeof(by_default[0]); i++)
+		ignored |= by_default[i] == signo;
+	json_array_foreach(rows, i, row) {
+		uint64_t handler = 0;
+
+		if (json_integer_value(json_object_get(row, "sig")) == signo &&
+		    js_opt_u64(row, "handler", &handler, NULL) == 0 && handler)
+			ignored = handler == 1; /* SIG_IGN */
+	}
+	return ignored;
+}
+
+/* The thread that takes the timer's signal. */
+static const struct build_thread *taker_of(const struct build *b, const struct timer_in *t)
+{
+	for (size_t i = 0; t->notify & SIGEV_THREAD_ID && i < b->n_threads; i++)
+		if (b->thread[i].vtid == t->notify_tid)
+			return &b->thread[i];
+	return &b->thread[0];
+}
+
+/*
+ * timer_getoverrun(2) tells how often the timer had expired again when its signal was last taken.
+ * The kernel counts that itself, when the signal is taken: so the timer is armed to have begun so
+ * many intervals ago, and its signal taken, after which it goes on as it should. Where something is
+ * in the way, the count begins at 0.
+ */
+static bool can_repeat_overrun(const struct build *b, const struct timer_in *t, int64_t *ret_first)
+{
+	const struct build_thread *taker = taker_of(b, t);
+	uint64_t intervals = (uint64_t)t->overrun_last + 1, past;
+
+	if (t->overrun_last <= 0 || !t->armed || t->queued || !t->interval || t->clock < 0 ||
+	    (t->notify & ~SIGEV_THREAD_ID) != SIGEV_SIGNAL || t->signo < 1 || t->signo > 64 ||
+	    has_pending(b->task, t->signo) || has_pending(taker->json, t->signo) || taker->ended ||
+	    is_ignored(b, t->signo))
+		return false;
+	if (__builtin_mul_overflow(intervals, t->interval, &past) || past > INT64_MAX)
+		return false;
+	*ret_first = clock_ns(t->clock) + (int64_t)t->value - (int64_t)past;
+	return *ret_first > 0;
+}
+
+static int repeat_overrun(struct build *b, const struct timer_in *t, int64_t first,
+			  struct ckpt_err **err)
+{
+	struct arena *a = &b->r->arena;
+	const struct itimerspec its = { .it_interval = to_timespec((int64_t)t->interval),
+					.it_value = to_timespec(first) };
+	const struct timespec soon = { 1, 0 };
+	const uint64_t set = 1ULL << (t->signo - 1);
+	int rc;
+
+	arena_op(a, "arm a POSIX timer", SYS_timer_settime, (uint64_t)t->id, TIMER_ABSTIME,
+		 arena_data(a, &its, sizeof(its)), 0, 0, 0);
+	rc = arena_run(a, b->pid, err);
+	if (rc < 0)
+		return rc;
+	arena_op(a, "take the signal of a timer", SYS_rt_sigtimedwait,
+		 arena_data(a, &set, sizeof(set)), 0, arena_data(a, &soon, sizeof(soon)),
+		 sizeof(set), 0, 0);
+	return arena_run(a, taker_of(b, t)->tid, err);
 }
 
 static void queue_timer(struct build *b, const struct timer_in *t)
@@ -96,7 +190,6 @@ static void queue_timer(struct build *b, const struct timer_in *t)
 	struct itimerspec its = { .it_interval = to_timespec((int64_t)t->interval),
 				  .it_value = to_timespec((int64_t)t->value) };
 	uint64_t ev_at, id_at, its_at, flags = 0;
-	struct timespec now;
 
 	memcpy(&ev.sigev_value, &t->sigval, sizeof(t->sigval));
 	if (t->notify & SIGEV_THREAD_ID)
@@ -108,8 +201,7 @@ static void queue_timer(struct build *b, const struct timer_in *t)
 	if (t->queued) {
 		/* Its signal is pending. It expires again, as long ago as it did: the kernel queues
 		 * the signal itself, and counts the overruns on when that is delivered. */
-		clock_gettime(t->clock, &now);
-		its.it_value = to_timespec(now.tv_sec * NS_PER_S + now.tv_nsec - (int64_t)t->late);
+		its.it_value = to_timespec(clock_ns(t->clock) - (int64_t)t->late);
 		flags = TIMER_ABSTIME;
 	}
 	its_at = arena_data(&b->r->arena, &its, sizeof(its));
@@ -129,12 +221,15 @@ static int queue_posix_timers(struct build *b, struct ckpt_err **err)
 		 SYS_prctl, TIMER_RESTORE_IDS, 1, 0, 0, 0, 0);
 	for (size_t i = 0; rc == 0 && i < json_array_size(rows); i++) {
 		struct timer_in t = { 0 };
+		int64_t first = 0;
 
 		rc = parse_timer(json_array_get(rows, i), &t, err);
 		if (rc == 0)
-			rc = build_room(b, b->pid, 2, 256, err);
+			rc = build_room(b, b->pid, 4, 512, err);
 		if (rc == 0)
 			queue_timer(b, &t);
+		if (rc == 0 && can_repeat_overrun(b, &t, &first))
+			rc = repeat_overrun(b, &t, first, err);
 	}
 	if (rc == 0)
 		rc = build_room(b, b->pid, 1, 0, err);
