@@ -29,6 +29,7 @@ extern const struct ckpt_kind kind_unix;
 extern const struct ckpt_kind kind_unsupported;
 extern const struct ckpt_kind kind_ptmx;
 extern const struct ckpt_kind kind_opath;
+extern const struct ckpt_kind kind_procpid;
 extern const struct ckpt_kind kind_inotify;
 
 /* Superblock magics (linux/magic.h). */
