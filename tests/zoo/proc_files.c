@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* zoo: not=pidns */
 /*
  * Files of /proc: of the process itself, of its leading thread, of a child, of a child that has
  * ended, of the first process; a directory of descriptors that is being read; the memory, to be
