@@ -101,26 +101,25 @@ static int still_wanted(struct dump *d, struct ckpt_err **err)
 	return ckpt_fail(err, EINTR, CKPT_E_INTERRUPTED, "interrupted; nothing was written");
 }
 
-/* Judge the snapshot in d->snap, of these processes. */
-static int judge(struct dump *d, const struct tree *t, struct ckpt_err **err)
+/* Judge the frozen tree, of which d->snap is the snapshot. */
+static int judge(struct dump *d, struct ckpt_err **err)
 {
 	struct ckpt_findings *f = calloc(1, sizeof(*f));
 	_cleanup_free_ pid_t *pids = NULL;
 	size_t n = 0;
-	int rc = f ? objects_collect(&d->os, d->snap, t, err) : ckpt_fail_nomem(err);
+	int rc = f ? objects_collect(&d->os, d->snap, &d->tree, err) : ckpt_fail_nomem(err);
 
 	d->kd.snap = d->snap;
-	d->kd.frozen = t == &d->tree;
-	pids = tree_pids(t, false, &n);
+	d->kd.frozen = true;
+	pids = tree_pids(&d->tree, false, &n);
 	if (rc == 0)
 		rc = pids ? kind_pids_open(&d->kd, pids, n, err) : ckpt_fail_nomem(err);
-	if (rc == 0 && d->kd.frozen)
+	if (rc == 0)
 		rc = objects_collect_in_flight(&d->os, &d->kd, d->snap, err);
 	if (rc == 0)
-		rc = look_resources(d->loader, t, &d->kd, &d->os, f, err);
-	plan_done(&d->plan);
+		rc = look_resources(d->loader, &d->tree, &d->kd, &d->os, f, err);
 	if (rc == 0)
-		rc = look_births(d->snap, t, &d->plan, f, err);
+		rc = look_births(d->snap, &d->tree, &d->plan, f, err);
 	if (rc == 0)
 		rc = look_verdict(f, d->pid, err);
 	ckpt_findings_free(f);
@@ -146,24 +145,19 @@ static void tell_scratch(struct dump *d)
 
 static int look(struct dump *d, struct ckpt_err **err)
 {
-	struct tree t = { 0 };
-	const struct rec_task *root;
-	int rc;
+	struct look k = { 0 };
+	int rc = look_running(&k, d->loader, d->pid, d->opts->only, d->kd.deleted_limit_bytes, err);
 
-	rc = look_snapshot(d->loader, d->pid, d->opts->only, &t, &d->snap, err);
 	if (rc == 0)
-		rc = look_tree(d->loader, d->snap, &t, d->pid, err);
-	if (rc == 0) {
-		root = snapshot_task(d->snap, d->pid);
-		d->start_boottime_ns = root->start_boottime_ns;
-		rc = judge(d, &t, err);
-	}
+		d->start_boottime_ns = snapshot_task(k.snap, d->pid)->start_boottime_ns;
+	/* What is never the same twice is judged when it stands still. */
+	if (rc == 0 && k.settled)
+		rc = look_verdict(k.f, d->pid, err);
 	if (rc == 0)
 		rc = image_create(&d->image, d->opts->output, err);
 	if (rc == 0)
 		tell_scratch(d);
-	drop_snapshot(d);
-	tree_done(&t);
+	look_done(&k);
 	return rc;
 }
 
@@ -277,7 +271,7 @@ static int take(struct dump *d, struct ckpt_err **err)
 	if (rc == 0)
 		rc = same_processes(d, err);
 	if (rc == 0)
-		rc = judge(d, &d->tree, err); /* they may have opened something since */
+		rc = judge(d, err); /* they may have opened something since */
 	if (rc == 0)
 		rc = find_makers(d, err);
 	if (rc == 0)

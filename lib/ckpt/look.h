@@ -38,4 +38,23 @@ bool task_is_exiting(const struct rec_task *t);
 int look_snapshot(struct loader *l, pid_t pid, bool only, struct tree *t, struct snapshot **ret,
 		  struct ckpt_err **err);
 
+/* What a look at a running tree shows. */
+struct look {
+	struct tree tree;
+	struct snapshot *snap;	 /* owned */
+	struct ckpt_findings *f; /* owned */
+	bool settled;		 /* it does not matter that the tree changed meanwhile */
+};
+
+/*
+ * Look at the running tree of `pid`, at it alone with `only`: everything that look_tree(),
+ * look_resources() and look_births() say. A tree changes while one looks: a pipe's other end is
+ * held by a child born a moment ago, a process ends. So a refusal must be seen twice to count; when
+ * it is another one each time, and often, `settled` is false. *k is for look_done(), on failure
+ * too.
+ */
+int look_running(struct look *k, struct loader *l, pid_t pid, bool only, uint64_t deleted_limit,
+		 struct ckpt_err **err);
+void look_done(struct look *k);
+
 #endif
