@@ -115,16 +115,18 @@ static void print_under(const struct table *t, const char *label, const char *te
 	print_wrapped(full, indent, t->width);
 }
 
-static void print_row(const struct table *t, const struct ckpt_finding *row)
+static void print_row(const struct table *t, const struct cli_fold *fold)
 {
+	const struct ckpt_finding *row = fold->row;
 	const struct verdict_words *v = &verdict_words[row->verdict];
-	_cleanup_free_ char *subject = cli_escape(row->subject, false);
 	_cleanup_free_ char *what = cli_escape(row->what, false);
 
 	printf("%s%-*s%s%-*s  ", t->colour ? v->colour : "", VERDICT_WIDTH, v->text,
-	       t->colour ? "\033[0m" : "", t->subject, subject);
+	       t->colour ? "\033[0m" : "", t->subject, fold->subject);
 	print_wrapped(what, VERDICT_WIDTH + t->subject + 2, t->width);
 	print_under(t, row->verdict == CKPT_NO ? "why: " : "", row->why);
+	if (row->verdict == CKPT_NO && fold->who)
+		print_under(t, "of: ", fold->who);
 	print_under(t, "try: ", row->remedy);
 }
 
@@ -137,17 +139,22 @@ static void print_table(const struct check_args *a, const struct ckpt_findings *
 		a->pid ? cli_format("%d (%s)", a->pid, comm) : cli_format("this machine");
 	const char *verb = a->pid ? "be checkpointed" : "checkpoint and restore";
 
-	for (size_t i = 0; i < f->n; i++) {
-		int len = (int)strlen(f->row[i].subject);
+	struct cli_fold *fold;
+	size_t n = cli_fold_findings(f, &fold), n_no = 0;
 
+	for (size_t i = 0; i < n; i++) {
+		int len = (int)strlen(fold[i].subject);
+
+		n_no += fold[i].row->verdict == CKPT_NO;
 		if (len > t.subject)
 			t.subject = len > SUBJECT_WIDTH_MAX ? SUBJECT_WIDTH_MAX : len;
 	}
-	for (size_t i = 0; i < f->n; i++)
-		if (!a->common.quiet || f->row[i].verdict == CKPT_NO)
-			print_row(&t, &f->row[i]);
-	if (f->n_no)
-		printf("%s cannot %s: %zu reason%s\n", who, verb, f->n_no, f->n_no == 1 ? "" : "s");
+	for (size_t i = 0; i < n; i++)
+		if (!a->common.quiet || fold[i].row->verdict == CKPT_NO)
+			print_row(&t, &fold[i]);
+	cli_fold_free(fold, n);
+	if (n_no)
+		printf("%s cannot %s: %zu reason%s\n", who, verb, n_no, n_no == 1 ? "" : "s");
 	else
 		printf("%s can %s\n", who, verb);
 }
@@ -159,12 +166,12 @@ static void print_json(const struct ckpt_findings *f)
 	for (size_t i = 0; i < f->n; i++) {
 		const struct ckpt_finding *r = &f->row[i];
 
-		json_array_append_new(rows, json_pack("{s:s, s:o, s:o, s:o, s:o}", "verdict",
-						      verdict_words[r->verdict].text, "subject",
-						      cli_json_text(r->subject), "what",
-						      cli_json_text(r->what), "why",
-						      cli_json_text(r->why), "remedy",
-						      cli_json_text(r->remedy)));
+		json_array_append_new(
+			rows,
+			json_pack("{s:s, s:i, s:o, s:o, s:o, s:o}", "verdict",
+				  verdict_words[r->verdict].text, "pid", (int)r->pid, "subject",
+				  cli_json_text(r->subject), "what", cli_json_text(r->what), "why",
+				  cli_json_text(r->why), "remedy", cli_json_text(r->remedy)));
 	}
 	cli_json_print(rows);
 }

@@ -107,6 +107,21 @@ json_t *cli_json_text(const char *text);
 json_t *cli_json_stages(const struct ckpt_stage *stages, size_t n);
 void cli_json_print(json_t *j);
 
+/* ---- fold.c -----------------------------------------------------------------------------------
+ */
+
+/* A row of findings that say the same. */
+struct cli_fold {
+	const struct ckpt_finding *row; /* the first of them */
+	size_t at;			/* its place */
+	char *subject;			/* owned: "fd 0, 1, 2 of 5 processes" */
+	char *who; /* owned: "4711 (bash), 4712 (sed)"; NULL: there is but one */
+};
+
+/* The rows, in the order of their first findings; for cli_fold_free(). */
+size_t cli_fold_findings(const struct ckpt_findings *f, struct cli_fold **ret);
+void cli_fold_free(struct cli_fold *fold, size_t n);
+
 /* ---- print_err.c ------------------------------------------------------------------------------
  */
 

@@ -463,7 +463,7 @@ int ckpt_check_machine(struct ckpt_session *s, struct ckpt_findings **ret, struc
 		struct answer a = { .verdict = CKPT_NO };
 
 		q->ask(s, q->arg, &a);
-		rc = findings_add(f, a.verdict, q->subject, a.what, a.why, a.remedy, err);
+		rc = findings_add(f, a.verdict, 0, q->subject, a.what, a.why, a.remedy, err);
 	}
 	if (rc < 0)
 		ckpt_findings_free(f);
@@ -493,93 +493,33 @@ static int sum_up(const struct snapshot *s, const struct tree *t, struct ckpt_fi
 
 	snprintf(what, sizeof(what), "%zu, with all their registers and signals", s->n_tasks);
 	if (!any_no(f, "thread "))
-		rc = findings_add(f, CKPT_YES, "threads", what, "", "", err);
+		rc = findings_add(f, CKPT_YES, 0, "threads", what, "", "", err);
 	for (size_t i = 0; i < s->n_vmas; i++)
 		bytes += s->vmas[i].rec->end - s->vmas[i].rec->start;
 	snprintf(what, sizeof(what), "%zu areas, %" PRIu64 " MiB of addresses", s->n_vmas,
 		 bytes >> 20);
 	if (rc == 0 && !any_no(f, "memory "))
-		rc = findings_add(f, CKPT_YES, "memory", what, "", "", err);
+		rc = findings_add(f, CKPT_YES, 0, "memory", what, "", "", err);
 	snprintf(what, sizeof(what), "%zu, with their sessions and process groups", t->n);
 	if (rc == 0 && t->n > 1 && !any_no(f, "process"))
-		rc = findings_add(f, CKPT_YES, "processes", what, "", "", err);
+		rc = findings_add(f, CKPT_YES, 0, "processes", what, "", "", err);
 	return rc;
 }
-
-static int check_snapshot(struct loader *l, const struct snapshot *s, const struct tree *t,
-			  pid_t pid, struct ckpt_findings *f, struct ckpt_err **err)
-{
-	_cleanup_free_ pid_t *pids = NULL;
-	struct objects os = { 0 };
-	struct plan plan = { 0 };
-	struct kind_dump d = { .loader = l,
-			       .snap = s,
-			       .os = &os,
-			       .deleted_limit_bytes = DELETED_LIMIT_DEFAULT,
-			       .root = pid };
-	size_t n;
-	int rc = look_tree(l, s, t, pid, err);
-
-	pids = tree_pids(t, false, &n);
-	if (rc == 0)
-		rc = pids ? kind_pids_open(&d, pids, n, err) : ckpt_fail_nomem(err);
-	if (rc == 0)
-		rc = objects_collect(&os, s, t, err);
-	if (rc == 0)
-		rc = look_resources(l, t, &d, &os, f, err);
-	if (rc == 0)
-		rc = look_births(s, t, &plan, f, err);
-	if (rc == 0)
-		rc = sum_up(s, t, f, err);
-	plan_done(&plan);
-	objects_done(&os);
-	kind_pids_close(&d);
-	return rc;
-}
-
-static int check_once(struct loader *l, pid_t pid, bool only, struct ckpt_findings *f,
-		      bool *ret_changed, struct ckpt_err **err)
-{
-	struct snapshot *snap = NULL;
-	struct tree t = { 0 };
-	int rc = look_snapshot(l, pid, only, &t, &snap, err);
-
-	if (rc == 0)
-		rc = check_snapshot(l, snap, &t, pid, f, err);
-	*ret_changed = (rc < 0 || f->n_no) && look_tree_changed(l, &t);
-	tree_done(&t);
-	snapshot_free(snap);
-	return rc;
-}
-
-/* Of a process that ends while it is looked at, nonsense may be found. */
-#define CHECK_TRIES 10
 
 int ckpt_check_process(struct ckpt_session *s, pid_t pid, bool only, struct ckpt_findings **ret,
 		       struct ckpt_err **err)
 {
+	const struct kind_dump like = { .deleted_limit_bytes = DELETED_LIMIT_DEFAULT };
+	struct look k = { 0 };
 	struct loader *l = NULL;
 	int rc = session_loader(s, &l, err);
 
-	for (int tries = 1; rc == 0; tries++) {
-		struct ckpt_findings *f = calloc(1, sizeof(*f));
-		struct ckpt_err *why = NULL;
-		bool changed;
-
-		if (!f)
-			return ckpt_fail_nomem(err);
-		rc = check_once(l, pid, only, f, &changed, &why);
-		if (rc == 0 && (!changed || tries == CHECK_TRIES)) {
-			*ret = f;
-			return 0;
-		}
-		ckpt_findings_free(f);
-		if (rc < 0 && changed && tries < CHECK_TRIES) {
-			ckpt_err_free(why);
-			rc = 0;
-		} else if (rc < 0 && err) {
-			*err = why;
-		}
-	}
+	if (rc == 0)
+		rc = look_running(&k, l, pid, only, &like, err);
+	if (rc == 0)
+		rc = sum_up(k.snap, &k.tree, k.f, err);
+	if (rc == 0)
+		*ret = TAKE_PTR(k.f);
+	look_done(&k);
 	return rc;
 }

@@ -38,8 +38,8 @@
 #include <string.h>
 
 #define DELETED_LIMIT_DEFAULT (64ULL << 20)
+
 /* Each takes a millisecond or so. */
-#define LOOK_TRIES 4
 
 /* Everything of one dump; released by dump_done(). */
 struct dump {
@@ -103,26 +103,28 @@ static int still_wanted(struct dump *d, struct ckpt_err **err)
 	return ckpt_fail(err, EINTR, CKPT_E_INTERRUPTED, "interrupted; nothing was written");
 }
 
-/* Judge the snapshot in d->snap, of these processes. */
-static int judge(struct dump *d, const struct tree *t, struct ckpt_findings *f,
-		 struct ckpt_err **err)
+/* Judge the frozen tree, of which d->snap is the snapshot. */
+static int judge(struct dump *d, struct ckpt_err **err)
 {
+	struct ckpt_findings *f = calloc(1, sizeof(*f));
 	_cleanup_free_ pid_t *pids = NULL;
 	size_t n = 0;
-	int rc = objects_collect(&d->os, d->snap, t, err);
+	int rc = f ? objects_collect(&d->os, d->snap, &d->tree, err) : ckpt_fail_nomem(err);
 
 	d->kd.snap = d->snap;
-	d->kd.frozen = t == &d->tree;
-	pids = tree_pids(t, false, &n);
+	d->kd.frozen = true;
+	pids = tree_pids(&d->tree, false, &n);
 	if (rc == 0)
 		rc = pids ? kind_pids_open(&d->kd, pids, n, err) : ckpt_fail_nomem(err);
-	if (rc == 0 && d->kd.frozen)
+	if (rc == 0)
 		rc = objects_collect_in_flight(&d->os, &d->kd, d->snap, err);
 	if (rc == 0)
-		rc = look_resources(d->loader, t, &d->kd, &d->os, f, err);
-	plan_done(&d->plan);
+		rc = look_resources(d->loader, &d->tree, &d->kd, &d->os, f, err);
 	if (rc == 0)
-		rc = look_births(d->snap, t, &d->plan, f, err);
+		rc = look_births(d->snap, &d->tree, &d->plan, f, err);
+	if (rc == 0)
+		rc = look_verdict(f, d->pid, err);
+	ckpt_findings_free(f);
 	return rc;
 }
 
@@ -143,69 +145,21 @@ static void tell_scratch(struct dump *d)
 		worker_scratch(d->w, full);
 }
 
-static int look_once(struct dump *d, struct tree *t, struct ckpt_findings *f, struct ckpt_err **err)
-{
-	int rc = look_snapshot(d->loader, d->pid, d->opts->only, t, &d->snap, err);
-
-	if (rc == 0)
-		rc = look_tree(d->loader, d->snap, t, d->pid, err);
-	if (rc < 0)
-		return rc;
-	d->start_boottime_ns = snapshot_task(d->snap, d->pid)->start_boottime_ns;
-	rc = judge(d, t, f, err);
-	return rc < 0 ? rc : look_verdict(f, NULL, d->pid, err);
-}
-
-/* 1: it cannot be told yet. `before`: what was found the last time. */
-static int look_again(struct dump *d, struct ckpt_findings *f, const struct ckpt_findings *before,
-		      struct ckpt_err **err)
-{
-	struct ckpt_err *why = NULL;
-	struct tree t = { 0 };
-	int rc = look_once(d, &t, f, &why);
-
-	if (rc < 0 && d->start_boottime_ns && look_tree_changed(d->loader, &t)) {
-		ckpt_err_free(why);
-		why = NULL;
-		rc = before ? look_verdict(f, before, d->pid, &why) : 0;
-		rc = rc < 0 ? rc : 1;
-	}
-	drop_snapshot(d);
-	tree_done(&t);
-	if (rc < 0 && err)
-		*err = why;
-	return rc;
-}
-
-/*
- * The tree runs meanwhile: of a process that ends while it is looked at, nonsense may be found. So
- * a refusal counts only if all are still there, or if it was found twice; where children come and
- * go without a pause, the look at the frozen tree has to do.
- */
-static int look_until_sure(struct dump *d, struct ckpt_err **err)
-{
-	struct ckpt_findings *f = NULL, *before = NULL;
-	int rc = 1;
-
-	for (int tries = 0; rc == 1 && tries < LOOK_TRIES; tries++) {
-		ckpt_findings_free(before);
-		before = f;
-		f = calloc(1, sizeof(*f));
-		rc = f ? look_again(d, f, before, err) : ckpt_fail_nomem(err);
-	}
-	ckpt_findings_free(before);
-	ckpt_findings_free(f);
-	return rc < 0 ? rc : 0;
-}
-
 static int look(struct dump *d, struct ckpt_err **err)
 {
-	int rc = look_until_sure(d, err);
+	struct look k = { 0 };
+	int rc = look_running(&k, d->loader, d->pid, d->opts->only, &d->kd, err);
 
+	if (rc == 0)
+		d->start_boottime_ns = snapshot_task(k.snap, d->pid)->start_boottime_ns;
+	/* What is never the same twice is judged when it stands still. */
+	if (rc == 0 && k.settled)
+		rc = look_verdict(k.f, d->pid, err);
 	if (rc == 0)
 		rc = image_create(&d->image, d->opts->output, err);
 	if (rc == 0)
 		tell_scratch(d);
+	look_done(&k);
 	return rc;
 }
 
@@ -294,18 +248,6 @@ static int take_processes(struct dump *d, struct ckpt_err **err)
 	return rc;
 }
 
-/* They may have opened something since. */
-static int judge_frozen(struct dump *d, struct ckpt_err **err)
-{
-	struct ckpt_findings *f = calloc(1, sizeof(*f));
-	int rc = f ? judge(d, &d->tree, f, err) : ckpt_fail_nomem(err);
-
-	if (rc == 0)
-		rc = look_verdict(f, NULL, d->pid, err);
-	ckpt_findings_free(f);
-	return rc;
-}
-
 static int take(struct dump *d, struct ckpt_err **err)
 {
 	_cleanup_free_ pid_t *pids = NULL;
@@ -331,7 +273,7 @@ static int take(struct dump *d, struct ckpt_err **err)
 	if (rc == 0)
 		rc = same_processes(d, err);
 	if (rc == 0)
-		rc = judge_frozen(d, err);
+		rc = judge(d, err); /* they may have opened something since */
 	if (rc == 0)
 		rc = find_makers(d, err);
 	if (rc == 0)

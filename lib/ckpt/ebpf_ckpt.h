@@ -192,6 +192,7 @@ enum ckpt_verdict { CKPT_YES, CKPT_NO, CKPT_NOTE };
 /* One row of a check. All strings are owned by the findings. */
 struct ckpt_finding {
 	enum ckpt_verdict verdict;
+	pid_t pid;     /* of the process that has it; 0: the machine, or the tree as a whole */
 	char *subject; /* "fd 7", "memory 7f00...-7f01...", "thread 412", "eBPF iterators" */
 	char *what;    /* what it is, for a person: "pipe, 4096 bytes in it" */
 	char *why;     /* reason of a no, or a note; "" otherwise */

@@ -6,10 +6,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-int findings_add(struct ckpt_findings *f, enum ckpt_verdict v, const char *subject,
+int findings_add(struct ckpt_findings *f, enum ckpt_verdict v, pid_t pid, const char *subject,
 		 const char *what, const char *why, const char *remedy, struct ckpt_err **err)
 {
-	struct ckpt_finding row = { v, strdup(subject), strdup(what), strdup(why), strdup(remedy) };
+	struct ckpt_finding row = { v,		 pid,		strdup(subject), strdup(what),
+				    strdup(why), strdup(remedy) };
 	struct ckpt_finding *more = realloc(f->row, (f->n + 1) * sizeof(*more));
 
 	if (more)

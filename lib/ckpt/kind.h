@@ -328,8 +328,9 @@ int place_need(const json_t *row, struct ckpt_err **err);
 int place_object(const struct kind_restore *r, const json_t *row, int *ret_fd,
 		 struct ckpt_err **err);
 
-/* Append a row; strings are copied, formatted by the caller. 0 or -ENOMEM with err. */
-int findings_add(struct ckpt_findings *f, enum ckpt_verdict v, const char *subject,
+/* Append a row about the process `pid`, or about none (0); strings are copied, formatted by the
+ * caller. 0 or -ENOMEM with err. */
+int findings_add(struct ckpt_findings *f, enum ckpt_verdict v, pid_t pid, const char *subject,
 		 const char *what, const char *why, const char *remedy, struct ckpt_err **err);
 
 #endif

@@ -162,21 +162,6 @@ int look_tree(struct loader *l, const struct snapshot *s, const struct tree *t, 
 	return rc;
 }
 
-bool look_tree_changed(struct loader *l, const struct tree *t)
-{
-	struct tree now = { 0 };
-	bool changed = !t->n || tree_find(&now, l, t->proc[0].tgid, t->n == 1, NULL) < 0;
-
-	for (size_t i = 0; !changed && i < t->n; i++) {
-		const struct tree_process *was = &t->proc[i], *is = tree_process(&now, was->tgid);
-
-		changed = !is || is->zombie != was->zombie ||
-			  is->start_boottime_ns != was->start_boottime_ns;
-	}
-	tree_done(&now);
-	return changed;
-}
-
 /* ---- task attributes ---- */
 
 struct judge {
@@ -190,7 +175,7 @@ struct judge {
 static int no(struct judge *j, const char *subject, const char *what, const char *why,
 	      const char *remedy, struct ckpt_err **err)
 {
-	return findings_add(j->f, CKPT_NO, subject, what, why, remedy, err);
+	return findings_add(j->f, CKPT_NO, j->pid, subject, what, why, remedy, err);
 }
 
 static int judge_namespaces(struct judge *j, const struct rec_task *t, struct ckpt_err **err)
@@ -366,7 +351,7 @@ int look_births(const struct snapshot *s, const struct tree *t, struct plan *ret
 	if (rc == -ENOMEM)
 		rc = ckpt_fail_nomem(err);
 	else
-		rc = findings_add(f, CKPT_NO, "process tree", "parents and sessions",
+		rc = findings_add(f, CKPT_NO, 0, "process tree", "parents and sessions",
 				  ckpt_err_text(why), ckpt_err_hint(why), err);
 	ckpt_err_free(why);
 	return rc;
@@ -398,45 +383,158 @@ int look_resources(struct loader *l, const struct tree *t, const struct kind_dum
 	return rc;
 }
 
-static bool same_finding(const struct ckpt_finding *a, const struct ckpt_finding *b)
+/* Whose it is, when there are several and the subject does not tell. */
+static void whose(const struct ckpt_findings *f, const struct ckpt_finding *row, pid_t root,
+		  char *buf, size_t len)
 {
-	return a->verdict == b->verdict && !strcmp(a->subject, b->subject) &&
-	       !strcmp(a->what, b->what) && !strcmp(a->why, b->why);
+	bool several = false;
+	size_t n;
+
+	for (size_t i = 0; i < f->n; i++)
+		several |= f->row[i].pid && f->row[i].pid != root;
+	buf[0] = 0;
+	if (!several || !row->pid || !strncmp(row->subject, "process ", 8))
+		return;
+	kind_process_words(row->pid, buf, len);
+	n = strlen(buf);
+	snprintf(buf + n, len - n, ": ");
 }
 
-/* The first "no", which with `before` must have been one then, too. */
-static const struct ckpt_finding *first_no(const struct ckpt_findings *f,
-					   const struct ckpt_findings *before)
+int look_verdict(const struct ckpt_findings *f, pid_t pid, struct ckpt_err **err)
 {
-	for (size_t i = 0; i < f->n; i++) {
-		const struct ckpt_finding *r = &f->row[i];
+	const struct ckpt_finding *bad = NULL;
+	char who[128], more[64] = "";
 
-		if (r->verdict != CKPT_NO)
-			continue;
-		if (!before)
-			return r;
-		for (size_t k = 0; k < before->n; k++)
-			if (same_finding(r, &before->row[k]))
-				return r;
-	}
-	return NULL;
-}
-
-int look_verdict(const struct ckpt_findings *f, const struct ckpt_findings *before, pid_t pid,
-		 struct ckpt_err **err)
-{
-	const struct ckpt_finding *bad = first_no(f, before);
-
+	for (size_t i = 0; i < f->n && !bad; i++)
+		if (f->row[i].verdict == CKPT_NO)
+			bad = &f->row[i];
 	if (!bad)
 		return 0;
+	whose(f, bad, pid, who, sizeof(who));
 	if (f->n_no > 1)
-		ckpt_fail(err, EOPNOTSUPP, CKPT_E_UNSUPPORTED,
-			  "%s: %s: %s (and %zu more: see ebpf-ckpt check %d)", bad->subject,
-			  bad->what, bad->why, f->n_no - 1, pid);
-	else
-		ckpt_fail(err, EOPNOTSUPP, CKPT_E_UNSUPPORTED, "%s: %s: %s", bad->subject,
-			  bad->what, bad->why);
+		snprintf(more, sizeof(more), " (and %zu more: see ebpf-ckpt check %d)", f->n_no - 1,
+			 pid);
+	ckpt_fail(err, EOPNOTSUPP, CKPT_E_UNSUPPORTED, "%s%s: %s: %s%s", who, bad->subject,
+		  bad->what, bad->why, more);
 	if (bad->remedy[0])
 		ckpt_hint(err, "%s", bad->remedy);
 	return -EOPNOTSUPP;
+}
+
+/* ---- the first look, at what runs ---- */
+
+#define LOOKS_MAX 16
+
+void look_done(struct look *k)
+{
+	ckpt_findings_free(k->f);
+	snapshot_free(k->snap);
+	tree_done(&k->tree);
+	*k = (struct look){ 0 };
+}
+
+static int judge_look(struct look *k, struct loader *l, pid_t root, const struct kind_dump *like,
+		      struct ckpt_err **err)
+{
+	_cleanup_free_ pid_t *pids = NULL;
+	struct objects os = { 0 };
+	struct plan plan = { 0 };
+	struct kind_dump d = {
+		.loader = l,
+		.snap = k->snap,
+		.deleted_limit_bytes = like->deleted_limit_bytes,
+		.ext_unix = like->ext_unix,
+		.root = root,
+	};
+	size_t n;
+	int rc = look_tree(l, k->snap, &k->tree, root, err);
+
+	pids = tree_pids(&k->tree, false, &n);
+	if (rc == 0)
+		rc = pids ? kind_pids_open(&d, pids, n, err) : ckpt_fail_nomem(err);
+	if (rc == 0)
+		rc = objects_collect(&os, k->snap, &k->tree, err);
+	if (rc == 0)
+		rc = look_resources(l, &k->tree, &d, &os, k->f, err);
+	if (rc == 0)
+		rc = look_births(k->snap, &k->tree, &plan, k->f, err);
+	plan_done(&plan);
+	objects_done(&os);
+	kind_pids_close(&d);
+	return rc;
+}
+
+static int look_once(struct look *k, struct loader *l, pid_t pid, bool only,
+		     const struct kind_dump *like, struct ckpt_err **err)
+{
+	int rc;
+
+	*k = (struct look){ .f = calloc(1, sizeof(*k->f)) };
+	if (!k->f)
+		return ckpt_fail_nomem(err);
+	rc = look_snapshot(l, pid, only, &k->tree, &k->snap, err);
+	return rc < 0 ? rc : judge_look(k, l, pid, like, err);
+}
+
+static const struct ckpt_finding *next_no(const struct ckpt_findings *f, size_t *i)
+{
+	while (*i < f->n && f->row[*i].verdict != CKPT_NO)
+		++*i;
+	return *i < f->n ? &f->row[(*i)++] : NULL;
+}
+
+static bool same_refusals(const struct ckpt_findings *a, const struct ckpt_findings *b)
+{
+	const struct ckpt_finding *x, *y;
+	size_t i = 0, k = 0;
+
+	do {
+		x = next_no(a, &i);
+		y = next_no(b, &k);
+		if (x && y &&
+		    (x->pid != y->pid || strcmp(x->subject, y->subject) != 0 ||
+		     strcmp(x->why, y->why) != 0))
+			return false;
+	} while (x && y);
+	return !x && !y;
+}
+
+/* A process of the tree ended on the way; of the root we are told otherwise. */
+static bool is_passing(const struct ckpt_err *e, pid_t root)
+{
+	return ckpt_err_code(e) == CKPT_E_GONE && kill(root, 0) == 0;
+}
+
+int look_running(struct look *k, struct loader *l, pid_t pid, bool only,
+		 const struct kind_dump *like, struct ckpt_err **err)
+{
+	struct look before = { 0 };
+	int rc = 0;
+
+	for (int i = 0; i < LOOKS_MAX; i++) {
+		struct ckpt_err *why = NULL;
+
+		rc = look_once(k, l, pid, only, like, &why);
+		k->settled =
+			rc == 0 && (!k->f->n_no || (before.f && same_refusals(before.f, k->f)));
+		if (k->settled)
+			break;
+		if (rc < 0 && (i + 1 == LOOKS_MAX || !is_passing(why, pid))) {
+			if (err)
+				*err = why;
+			else
+				ckpt_err_free(why);
+			break;
+		}
+		ckpt_err_free(why);
+		look_done(&before);
+		if (rc == 0 && i + 1 < LOOKS_MAX) {
+			before = *k;
+			*k = (struct look){ 0 };
+		} else if (rc < 0) {
+			look_done(k);
+		}
+	}
+	look_done(&before);
+	return rc;
 }

@@ -16,9 +16,6 @@
 int look_tree(struct loader *l, const struct snapshot *s, const struct tree *t, pid_t root,
 	      struct ckpt_err **err);
 
-/* Has any process that was in the tree ended since? */
-bool look_tree_changed(struct loader *l, const struct tree *t);
-
 /* One finding per task attribute, memory area and open file. */
 int look_resources(struct loader *l, const struct tree *t, const struct kind_dump *d,
 		   const struct objects *os, struct ckpt_findings *f, struct ckpt_err **err);
@@ -27,12 +24,8 @@ int look_resources(struct loader *l, const struct tree *t, const struct kind_dum
 int look_births(const struct snapshot *s, const struct tree *t, struct plan *ret,
 		struct ckpt_findings *f, struct ckpt_err **err);
 
-/*
- * The first "no" of the findings as an error (and how many more there are), or 0. With `before`, of
- * an earlier look at the same tree, only what was found then, too, counts.
- */
-int look_verdict(const struct ckpt_findings *f, const struct ckpt_findings *before, pid_t pid,
-		 struct ckpt_err **err);
+/* The first "no" of the findings as an error (and how many more there are), or 0. */
+int look_verdict(const struct ckpt_findings *f, pid_t pid, struct ckpt_err **err);
 
 /* Is the thread on its way out? It has given up its descriptors, and will run no more of the
  * program. */
@@ -46,5 +39,24 @@ const struct rec_task *task_living_thread(const struct snapshot *s, pid_t tgid);
  */
 int look_snapshot(struct loader *l, pid_t pid, bool only, struct tree *t, struct snapshot **ret,
 		  struct ckpt_err **err);
+
+/* What a look at a running tree shows. */
+struct look {
+	struct tree tree;
+	struct snapshot *snap;	 /* owned */
+	struct ckpt_findings *f; /* owned */
+	bool settled;		 /* it does not matter that the tree changed meanwhile */
+};
+
+/*
+ * Look at the running tree of `pid`, at it alone with `only`: everything that look_tree(),
+ * look_resources() and look_births() say. A tree changes while one looks: a pipe's other end is
+ * held by a child born a moment ago, a process ends. So a refusal must be seen twice to count; when
+ * it is another one each time, and often, `settled` is false. *k is for look_done(), on failure
+ * too.
+ */
+int look_running(struct look *k, struct loader *l, pid_t pid, bool only,
+		 const struct kind_dump *like, struct ckpt_err **err);
+void look_done(struct look *k);
 
 #endif

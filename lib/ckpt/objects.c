@@ -471,7 +471,7 @@ static void subject_of(const struct kind_file *f, char *buf, size_t len)
 	else if (f->fd >= 0)
 		snprintf(buf, len, "fd %d", f->fd);
 	else if (f->place)
-		snprintf(buf, len, "process %d: %s", f->tgid, f->place);
+		snprintf(buf, len, "%s", f->place);
 	else
 		snprintf(buf, len, "memory %#llx-%#llx", (unsigned long long)f->map_start,
 			 (unsigned long long)f->map_end);
@@ -493,10 +493,10 @@ static void judge(const struct kind_dump *d, const struct object_row *r, struct 
 	r->kind->describe(&r->f, v->what, sizeof(v->what));
 }
 
-static int add_verdict(struct ckpt_findings *f, const struct verdict *v, const char *subject,
-		       struct ckpt_err **err)
+static int add_verdict(struct ckpt_findings *f, const struct verdict *v, pid_t pid,
+		       const char *subject, struct ckpt_err **err)
 {
-	return findings_add(f, v->bad ? CKPT_NO : CKPT_YES, subject, v->what,
+	return findings_add(f, v->bad ? CKPT_NO : CKPT_YES, pid, subject, v->what,
 			    v->bad ? ckpt_err_text(v->why) : "",
 			    v->bad ? ckpt_err_hint(v->why) : "", err);
 }
@@ -515,14 +515,16 @@ static int check_all(const struct objects *os, const struct kind_dump *d, struct
 			continue; /* under way in a message: judged below */
 		judge(d, &os->row[at], &v[at]);
 		snprintf(subject, sizeof(subject), "fd %d", file->fd);
-		rc = add_verdict(f, &v[at], subject, err);
+		rc = add_verdict(f, &v[at], file->tgid, subject, err);
 	}
 	for (size_t i = 0; rc == 0 && i < os->n; i++) {
+		pid_t tgid = os->row[i].f.tgid;
+
 		if (v[i].made)
 			continue;
 		judge(d, &os->row[i], &v[i]);
 		subject_of(&os->row[i].f, subject, sizeof(subject));
-		rc = add_verdict(f, &v[i], subject, err);
+		rc = add_verdict(f, &v[i], tgid == getpid() ? 0 : tgid, subject, err);
 	}
 	return rc;
 }
@@ -541,7 +543,7 @@ static int check_locks(const struct snapshot *s, struct ckpt_findings *f, struct
 		if ((i && s->locks[i - 1]->tgid == tgid) || locks_check(s, tgid, &why) == 0)
 			continue;
 		snprintf(subject, sizeof(subject), "process %d", tables_tgid(s, tgid));
-		rc = findings_add(f, CKPT_NO, subject, "file locks", ckpt_err_text(why),
+		rc = findings_add(f, CKPT_NO, tgid, subject, "file locks", ckpt_err_text(why),
 				  ckpt_err_hint(why), err);
 		ckpt_err_free(why);
 	}

@@ -77,10 +77,11 @@ PIPELINE = r"""
 set -eu -o pipefail
 trap 'echo "a signal that was not sent"; exit 1' TERM HUP
 for round in 1 2 3; do
-    { n=0; while [ $n -lt 40000 ]; do n=$((n + 1)); done; echo "counted to $n"; } &
+    { n=0; while [ $n -lt 40000 ]; do n=$((n + 1)); done; echo "counted to $n"; } >counted &
     cat input | tr a-f A-F | sed 's/0/zero/g' | awk '{ for (i = 1; i <= NF; i++) print $i }' |
         sort -S 4M | uniq -c | sort -rn -k1,1 -k2 | xz -0 -T1 -c | xz -dc | sha256sum
     wait $!
+    cat counted
 done
 echo "${PIPESTATUS[*]} $(seq 1 1000 | paste -sd+ | tr -d '\n' | sha256sum)"
 """
