@@ -15,11 +15,9 @@ enum loader_prog {
 	LOADER_PROG_NR
 };
 
-struct snapshot_bpf;
-
 struct loader {
-	struct snapshot_bpf *skel;   /* owned; NULL when the programs are the pinned ones */
-	int prog_fd[LOADER_PROG_NR]; /* owned when pinned, the skeleton's otherwise */
+	bool pinned;
+	int prog_fd[LOADER_PROG_NR]; /* owned */
 };
 
 /* Fill `why` (may be NULL) and return `rc`, a negative errno. `remedy` may be NULL. */

@@ -312,6 +312,7 @@ static int open_pinned(struct loader *l)
 int loader_open(struct loader **ret, struct loader_why *why)
 {
 	struct loader *l = calloc(1, sizeof(*l));
+	struct snapshot_bpf *skel;
 	int rc;
 
 	if (!l)
@@ -319,16 +320,27 @@ int loader_open(struct loader **ret, struct loader_why *why)
 	for (int i = 0; i < LOADER_PROG_NR; i++)
 		l->prog_fd[i] = -1;
 	if (open_pinned(l) == 0) {
+		l->pinned = true;
 		*ret = l;
 		return 0;
 	}
-	rc = load(&l->skel, why);
+	rc = load(&skel, why);
 	if (rc < 0) {
 		free(l);
 		return rc;
 	}
-	for (int i = 0; i < LOADER_PROG_NR; i++)
-		l->prog_fd[i] = bpf_program__fd(skel_prog(l->skel, (enum loader_prog)i));
+	/* The programs hold their maps: the skeleton, which has those in our memory, is not needed
+	 * any more. */
+	for (int i = 0; i < LOADER_PROG_NR && rc == 0; i++) {
+		l->prog_fd[i] = fcntl(bpf_program__fd(skel_prog(skel, (enum loader_prog)i)),
+				      F_DUPFD_CLOEXEC, 0);
+		rc = l->prog_fd[i] < 0 ? -errno : 0;
+	}
+	snapshot_bpf__destroy(skel);
+	if (rc < 0) {
+		loader_close(l);
+		return why_set(why, rc, NULL, "cannot keep the eBPF programs: %s", strerror(-rc));
+	}
 	*ret = l;
 	return 0;
 }
@@ -337,16 +349,13 @@ void loader_close(struct loader *l)
 {
 	if (!l)
 		return;
-	if (l->skel)
-		snapshot_bpf__destroy(l->skel);
-	else
-		close_progs(l);
+	close_progs(l);
 	free(l);
 }
 
 bool loader_is_pinned(const struct loader *l)
 {
-	return !l->skel;
+	return l->pinned;
 }
 
 /* --- pinning --- */
