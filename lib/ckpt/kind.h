@@ -124,6 +124,7 @@ struct kind_restore {
 	/* What unix sockets keep from open() to go(); released by objects_close(). */
 	struct unix_net *unix_net;
 	void (*unix_net_free)(struct unix_net *);
+	pid_t mortal; /* stands for processes that ended (kinds/procpid.c); 0: there is none */
 };
 
 /* A System V segment, as areas attach it. */
@@ -315,6 +316,10 @@ int path_save(const struct rec_inode *ino, const char *path, json_t *o, struct c
 int path_need(const json_t *o, bool allow_changed, struct ckpt_err **err);
 /* ---- directory.c: where a process is ---- */
 
+/* Is it a file, or directory, of a process in /proc? (kinds/procpid.c) */
+bool procpid_is(const struct rec_inode *ino, const char *path);
+/* The process that stands for those that ended ends, too. */
+void procpid_mortal_end(struct kind_restore *r);
 /* A working or root directory: "path" and "info", or "object" when its name is gone. */
 int place_save(const struct objects *os, const struct snap_path *p, json_t *row,
 	       struct ckpt_err **err);

@@ -163,15 +163,16 @@ static void index_rows(struct objects *os)
 }
 
 /*
- * Working and root directories whose names are gone. Descriptions have no part in it, so their
- * number is found by the inode.
+ * Working and root directories whose names are gone, or will be others. Descriptions have no part
+ * in it, so their number is found by the inode.
  */
 static void collect_place(struct objects *os, const struct snap_path *sp, pid_t tid)
 {
 	bool root = sp->rec->what == REC_PATH_ROOT;
 	struct object_row *r;
 
-	if (sp->rec->what == REC_PATH_EXE || !sp->rec->inode.unhashed)
+	if (sp->rec->what == REC_PATH_EXE ||
+	    (!sp->rec->inode.unhashed && !procpid_is(&sp->rec->inode, sp->path)))
 		return;
 	r = row_for(os, sp->rec->inode.inode_id);
 	if (r->f.inode)
@@ -964,6 +965,7 @@ int objects_connect(struct kind_restore *r, struct ckpt_err **err)
 
 void objects_close(struct kind_restore *r)
 {
+	procpid_mortal_end(r);
 	for (size_t i = 0; i < r->n_fd && r->fd; i++)
 		close_reset(&r->fd[i]);
 	free(r->fd);

@@ -5,7 +5,6 @@
 #include "copy.h"
 #include "kinds.h"
 
-#include <ctype.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
@@ -215,18 +214,6 @@ enum path_state path_state(const struct kind_file *f, struct stat *ret, char **r
 	return PATH_SAME;
 }
 
-/* A number as a component: /proc/PID, whoever that is after the restore. */
-static bool is_of_process(const char *path)
-{
-	for (const char *p = path; (p = strchr(p, '/')); p++) {
-		size_t n = strspn(p + 1, "0123456789");
-
-		if (n && (p[n + 1] == '/' || !p[n + 1]))
-			return true;
-	}
-	return false;
-}
-
 static int fail_state(enum path_state state, struct ckpt_err **err)
 {
 	switch (state) {
@@ -254,12 +241,10 @@ int path_check_state(const struct kind_file *f, enum path_state state, struct ck
 	if (f->path_cut)
 		return ckpt_fail(err, ENAMETOOLONG, CKPT_E_UNSUPPORTED,
 				 "its path is too long to be known");
-	if (f->inode->sb_magic == MAGIC_PROC && is_of_process(f->path)) {
-		ckpt_fail(err, EOPNOTSUPP, CKPT_E_UNSUPPORTED,
-			  "a file of procfs that belongs to a process");
-		ckpt_hint(err, "close it first");
-		return -EOPNOTSUPP;
-	}
+	if (f->inode->sb_magic == MAGIC_PROC && strncmp(f->path, "/proc/", 6) &&
+	    strcmp(f->path, "/proc"))
+		return ckpt_fail(err, EOPNOTSUPP, CKPT_E_UNSUPPORTED,
+				 "it is of a procfs that is not mounted on /proc");
 	return fail_state(state, err);
 }
 

@@ -4,6 +4,7 @@
 
 const struct ckpt_kind *const ckpt_kinds[] = {
 	/* clang-format off */
+	&kind_procpid,
 	&kind_shmem,
 	&kind_hugeshm,
 	&kind_sysvshm,
