@@ -30,6 +30,7 @@ extern const struct ckpt_kind kind_unsupported;
 extern const struct ckpt_kind kind_ptmx;
 extern const struct ckpt_kind kind_opath;
 extern const struct ckpt_kind kind_inotify;
+extern const struct ckpt_kind kind_fanotify;
 extern const struct ckpt_kind kind_procpid;
 
 /* Superblock magics (linux/magic.h). */
