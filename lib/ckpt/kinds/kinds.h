@@ -31,6 +31,8 @@ extern const struct ckpt_kind kind_ptmx;
 extern const struct ckpt_kind kind_opath;
 extern const struct ckpt_kind kind_procpid;
 extern const struct ckpt_kind kind_inotify;
+extern const struct ckpt_kind kind_fanotify;
+extern const struct ckpt_kind kind_procpid;
 
 /* Superblock magics (linux/magic.h). */
 #define MAGIC_PROC   0x9fa0u

@@ -269,6 +269,16 @@ static int open_it(struct kind_restore *r, const json_t *o, int *ret_fd, struct 
 	return open_parts(&p, flags, ret_fd, err);
 }
 
+/* All are where they belong: it may end. */
+static int finish(struct kind_restore *r, const json_t *o, int fd, struct ckpt_err **err)
+{
+	(void)o;
+	(void)fd;
+	(void)err;
+	procpid_mortal_end(r);
+	return 0;
+}
+
 static void describe(const struct kind_file *f, char *buf, size_t len)
 {
 	char path[300];
@@ -286,5 +296,6 @@ const struct ckpt_kind kind_procpid = {
 	.save = save,
 	.need = need,
 	.open = open_it,
+	.finish = finish,
 	.describe = describe,
 };

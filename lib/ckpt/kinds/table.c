@@ -27,6 +27,7 @@ const struct ckpt_kind *const ckpt_kinds[] = {
 	&kind_epoll,
 	&kind_unix,
 	&kind_inotify,
+	&kind_fanotify,
 	&kind_unsupported,
 	NULL,
 	/* clang-format on */

@@ -31,7 +31,6 @@ static const struct known {
 	const char *what, *hint;
 } known[] = {
 	{ "anon_inodefs", "[[]io_uring]", "an io_uring ring", "" },
-	{ "anon_inodefs", "[[]fanotify]", "a fanotify group", "" },
 	{ "anon_inodefs", "[[]userfaultfd]", "a userfaultfd",
 	  "faults that wait for an answer cannot be made again: unregister the memory and close it first" },
 	{ "anon_inodefs", "[[]perf_event]", "a perf event", "" },
