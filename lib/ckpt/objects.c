@@ -820,7 +820,6 @@ int objects_finish(struct kind_restore *r, struct ckpt_err **err)
 {
 	int rc = 0;
 
-	procpid_mortal_end(r);
 	for (size_t i = 0; rc == 0 && i + 1 < r->n_fd; i++) {
 		const json_t *o = json_array_get(r->objects, i), *owner;
 		const struct ckpt_kind *k;
