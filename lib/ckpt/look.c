@@ -59,6 +59,9 @@ int look_snapshot(struct loader *l, pid_t pid, bool only, struct tree *t, struct
 	pids = tree_pids(t, true, &n);
 	if (!pids)
 		return ckpt_fail_nomem(err);
+	/* A kernel thread is in no tree: its own snapshot says what it is. */
+	if (n == 0)
+		pids[n++] = pid;
 	rc = snapshot_take(l, pids, n, SNAPSHOT_ALL, &s, &why);
 	if (rc < 0)
 		return ckpt_fail_loader(err, rc, &why);
