@@ -408,7 +408,7 @@ static __always_inline void write_more_unix(struct seq_file *seq, struct scratch
 	socket = BPF_CORE_READ(file, private_data);
 	sk = BPF_CORE_READ(socket, sk);
 	if (sk && BPF_CORE_READ(sk, __sk_common.skc_family) == AF_UNIX)
-		unix_write_list(&w, sk, group_nr(task, r), skip - 1);
+		unix_write_list(&w, sk, task_nr(task, r), skip - 1);
 }
 
 #endif

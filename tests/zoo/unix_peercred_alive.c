@@ -20,6 +20,9 @@ static void make(int via)
 		_exit(1);
 	close(sv[0]);
 	close(sv[1]);
+	/* By now the pair is the program's alone. */
+	if (send(via, "c", 1, MSG_NOSIGNAL) != 1)
+		_exit(1);
 	close(via);
 	while (!zoo_gone())
 		zoo_sleep_ms(10);
@@ -45,10 +48,8 @@ int main(void)
 	zoo_need(wait(NULL) > 0 && close(way[0]) == 0);
 	for (int i = 0; (g = unix_recv(way[1], &c, 1, 0)).len < 0 && i < 5000; i++)
 		zoo_sleep_ms(1);
-	zoo_need(g.n_fds == 2 && close(way[1]) == 0);
+	zoo_need(g.n_fds == 2 && recv(way[1], &c, 1, 0) == 1 && close(way[1]) == 0);
 	zoo_need(getsockopt(g.fd[0], SOL_SOCKET, SO_PEERCRED, &before, &len) == 0);
-	/* It lets go of its descriptors in a moment. */
-	zoo_sleep_ms(100);
 	zoo_ready();
 	zoo_wait();
 
