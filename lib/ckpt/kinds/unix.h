@@ -226,6 +226,12 @@ socklen_t unix_place_addr(const struct unix_places *p, uint32_t id, const struct
 int unix_places_move(struct unix_places *p, const struct kind_restore *r, struct ckpt_err **err);
 /* What is there may stay. */
 void unix_places_keep(struct unix_places *p);
+/*
+ * Is a name in use, and not just for a moment? Sockets that messages carry in a ring outlive the
+ * process until the kernel finds that nobody can reach them (unix_gc()).
+ */
+bool unix_stays_taken(bool (*is_taken)(const char *path, const struct unix_name *name),
+		      const char *path, const struct unix_name *name);
 /* Does the path name nothing, or the file left by the dead process? CKPT_E_FILE_CHANGED. */
 int unix_path_free(const struct unix_sk *sk, bool allow_changed, struct ckpt_err **err);
 socklen_t unix_addr_of(const struct unix_name *name, struct sockaddr_un *ret);

@@ -426,17 +426,22 @@ static int need_data(const struct kind_restore *r, const struct unix_sk *sk, str
 	return bytes ? kind_open_data(r, sk->o, bytes, &fd, err) : 0;
 }
 
-/* An abstract name belongs to one socket of a network namespace. */
-static int need_abstract(const struct unix_sk *sk, struct ckpt_err **err)
+static bool is_abstract_taken(const char *unused, const struct unix_name *name)
 {
 	_cleanup_close_ int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
 	struct sockaddr_un addr;
-	socklen_t len = unix_addr_of(&sk->name, &addr);
+	socklen_t len = unix_addr_of(name, &addr);
+
+	(void)unused;
+	return fd >= 0 && bind(fd, (const struct sockaddr *)&addr, len) < 0 && errno == EADDRINUSE;
+}
+
+/* An abstract name belongs to one socket of a network namespace. */
+static int need_abstract(const struct unix_sk *sk, struct ckpt_err **err)
+{
 	char name[300];
 
-	if (fd < 0)
-		return ckpt_fail_errno(err, errno, CKPT_E_SYS, "make a socket");
-	if (bind(fd, (const struct sockaddr *)&addr, len) == 0 || errno != EADDRINUSE)
+	if (!unix_stays_taken(is_abstract_taken, NULL, &sk->name))
 		return 0;
 	ckpt_fail(err, EADDRINUSE, CKPT_E_FILE_CHANGED,
 		  "another program has a socket of the name %s",

@@ -20,6 +20,9 @@
 #include <string.h>
 #include <sys/syscall.h>
 
+#define TAKEN_DEADLINE_US 2000000
+#define TAKEN_POLL_NS	  2000000
+
 #define RENAME_NOREPLACE_FLAG 1
 #define RENAME_EXCHANGE_FLAG  2
 
@@ -197,16 +200,31 @@ socklen_t unix_place_addr(const struct unix_places *p, uint32_t id, const struct
  * Does a socket of a living process lie there? Connecting a datagram socket asks the kernel for
  * the one that is bound to the file, and disturbs nobody.
  */
-static bool is_bound(const char *path)
+static bool is_bound(const char *path, const struct unix_name *unused)
 {
 	_cleanup_close_ int dir = -1, fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
 	struct sockaddr_un addr = { .sun_family = AF_UNIX };
 
+	(void)unused;
 	dir = open(path, O_PATH | O_NOFOLLOW | O_CLOEXEC);
 	snprintf(addr.sun_path, sizeof(addr.sun_path), "/proc/self/fd/%d", dir);
 	return dir >= 0 && fd >= 0 &&
 	       (connect(fd, (const struct sockaddr *)&addr, sizeof(addr)) == 0 ||
 		errno != ECONNREFUSED);
+}
+
+bool unix_stays_taken(bool (*is_taken)(const char *path, const struct unix_name *name),
+		      const char *path, const struct unix_name *name)
+{
+	const struct timespec tick = { 0, TAKEN_POLL_NS };
+	uint64_t deadline = now_us() + TAKEN_DEADLINE_US;
+
+	while (is_taken(path, name)) {
+		if (now_us() > deadline)
+			return true;
+		nanosleep(&tick, NULL);
+	}
+	return false;
 }
 
 int unix_path_free(const struct unix_sk *sk, bool allow_changed, struct ckpt_err **err)
@@ -231,7 +249,7 @@ int unix_path_free(const struct unix_sk *sk, bool allow_changed, struct ckpt_err
 		ckpt_hint(err, "remove that file first");
 		return -EEXIST;
 	}
-	if (is_bound(sk->path)) {
+	if (unix_stays_taken(is_bound, sk->path, NULL)) {
 		ckpt_fail(err, EADDRINUSE, CKPT_E_FILE_CHANGED,
 			  "%s is in use: another process has a socket there", safe);
 		ckpt_hint(err, "end that process first");
