@@ -291,6 +291,10 @@ static void show_object(const struct view *v, const json_t *o)
 		fputs(path, v->out);
 		comma = ", ";
 	}
+	if (json_object_get(json_object_get(o, "info"), "what")) {
+		fprintf(v->out, "%s%s", comma, text(json_object_get(o, "info"), "what", buf));
+		comma = ", ";
+	}
 	if (json_is_true(json_object_get(o, "deleted"))) {
 		fprintf(v->out, "%sdeleted", comma);
 		comma = ", ";

@@ -114,7 +114,7 @@ static const char *deep_enough(const char *name)
 
 	for (const char *p = name; (p = strstr(p, "..")); p += 2)
 		n++;
-	return DEEP + sizeof(DEEP) - 1 - 2 * (n < sizeof(DEEP) / 2 ? n : sizeof(DEEP) / 2);
+	return &DEEP[sizeof(DEEP) - 1 - 2 * (n < sizeof(DEEP) / 2 ? n : sizeof(DEEP) / 2)];
 }
 
 static int do_bind(const struct request *q)

@@ -10,6 +10,7 @@
 
 #include <errno.h>
 #include <netinet/tcp.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -571,6 +572,47 @@ static int save_options(const struct kind_dump *d, const struct kind_file *f, js
 	return rc < 0 ? rc : sockopts_save(fd, sockopts_common, o, "options", err);
 }
 
+static void append(char *buf, size_t size, const char *fmt, ...)
+{
+	size_t len = strlen(buf);
+	va_list ap;
+
+	va_start(ap, fmt);
+	vsnprintf(buf + len, size - len, fmt, ap);
+	va_end(ap);
+}
+
+/* For a person: "stream /run/x.sock, listening, 2 connections wait". */
+static int save_words(const struct unix_look *look, json_t *o, struct ckpt_err **err)
+{
+	const struct rec_unix *sk = look->sk;
+	json_t *info = json_object_get(o, "info");
+	char text[600], name[300];
+	struct unix_name n = { 0 };
+	int rc = 0;
+
+	snprintf(text, sizeof(text), "%s", unix_type_name(sk->type));
+	if (unix_name_parse(o, "name", &n, NULL) == 0 && n.len)
+		append(text, sizeof(text), " %s", unix_name_words(&n, name, sizeof(name)));
+	if (sk->state == TCP_LISTEN)
+		append(text, sizeof(text), ", listening");
+	if (look->n > 1)
+		append(text, sizeof(text), ", %zu not accepted yet", look->n - 1);
+	if (sk->flags & REC_UNIX_PEER)
+		append(text, sizeof(text), ", connected");
+	if (unix_name_parse(o, "peer_name", &n, NULL) == 0 && n.len)
+		append(text, sizeof(text), " to %s", unix_name_words(&n, name, sizeof(name)));
+	if (sk->flags & REC_UNIX_PEER_DEAD)
+		append(text, sizeof(text), ", which is gone");
+	if (sk->n_messages)
+		append(text, sizeof(text), ", %u message%s", sk->n_messages,
+		       sk->n_messages == 1 ? "" : "s");
+	if (!info)
+		rc = json_object_set_new(o, "info", info = json_object());
+	rc |= js_set_bytes(info, "what", text);
+	return rc ? ckpt_fail_nomem(err) : 0;
+}
+
 int unix_save(struct kind_dump *d, const struct kind_file *f, json_t *o, struct ckpt_err **err)
 {
 	struct unix_look look;
@@ -586,6 +628,8 @@ int unix_save(struct kind_dump *d, const struct kind_file *f, json_t *o, struct 
 		rc = save_peer_cred(d, look.sk, o, err);
 	if (rc == 0)
 		rc = save_options(d, f, o, err);
+	if (rc == 0)
+		rc = save_words(&look, o, err);
 	if (rc == 0 && (look.n_msgs || look.n > 1))
 		rc = save_all_messages(d, f, &look, o, err);
 	return rc;
