@@ -121,7 +121,6 @@ struct kind_restore {
 	 */
 	int (*call)(void *userdata, pid_t saved, const struct kind_call *c, struct ckpt_err **err);
 	void *userdata;
-	pid_t mortal; /* stands for processes that ended (kinds/procpid.c); 0: there is none */
 	/* What unix sockets keep from open() to go(); released by objects_close(). */
 	struct unix_net *unix_net;
 	void (*unix_net_free)(struct unix_net *);
