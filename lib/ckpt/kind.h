@@ -124,6 +124,7 @@ struct kind_restore {
 	/* What unix sockets keep from open() to go(); released by objects_close(). */
 	struct unix_net *unix_net;
 	void (*unix_net_free)(struct unix_net *);
+	pid_t mortal; /* stands for processes that ended (kinds/procpid.c); 0: there is none */
 };
 
 /* A System V segment, as areas attach it. */
