@@ -46,7 +46,7 @@ struct build_area {
 	bool aio;	/* of io_setup(2) */
 	bool attached;	/* a part of a System V segment, in place by now */
 	bool has_pages; /* some of its pages are in the core */
-	bool kept;	/* there from birth, as a copy of the parent's */
+	bool kept;	/* the whole is there from birth, as a copy of the parent's */
 };
 
 /* The kernel's struct sigaction. */

@@ -99,22 +99,23 @@ static bool is_copy(const struct build_area *a, const struct build_area *p)
 	const uint64_t apart = VMF_LOCKED | VMF_LOCKONFAULT | VMF_SEALED;
 	const uint64_t unfit = VMF_MAYSHARE | VMF_HUGETLB | VMF_DONTCOPY | VMF_WIPEONFORK;
 
-	return a->start == p->start && a->end == p->end && a->prot == p->prot &&
-	       !((a->flags ^ p->flags) & ~apart) && !(a->flags & unfit) && a->object == p->object &&
-	       a->offset == p->offset && a->special == p->special &&
+	return a->prot == p->prot && !((a->flags ^ p->flags) & ~apart) && !(a->flags & unfit) &&
+	       a->object == p->object && a->special == p->special &&
+	       (!a->object || a->offset - a->start == p->offset - p->start) &&
 	       !strcmp(a->name ? a->name : "", p->name ? p->name : "");
 }
 
 /* Has the maker the whole of this range, in its core or from its own maker? */
-static bool parent_has(const struct build *p, uint64_t at, uint64_t end)
+static bool maker_has(const struct build *p, uint64_t at, uint64_t end)
 {
+	const struct address_ranges *h = &p->inherited.pages;
 	size_t k = 0;
 
 	while (at < end) {
-		size_t i = inherited_from(&p->inherited, at);
+		size_t i = ranges_from(h, at);
 
-		if (i < p->inherited.n && p->inherited.range[i].start <= at) {
-			at = p->inherited.range[i].end;
+		if (i < h->n && h->range[i].start <= at) {
+			at = h->range[i].end;
 			continue;
 		}
 		while (k < p->core.n_runs &&
@@ -127,39 +128,74 @@ static bool parent_has(const struct build *p, uint64_t at, uint64_t end)
 	return true;
 }
 
-/* Inherited pages must lie in private areas that the maker has alike, and the maker must have
- * them. */
-int build_check_inherited(struct build *b, struct ckpt_err **err)
+/* Maps that are copies lie in areas of which the maker has the same there. */
+static bool are_copies(const struct build *b, const struct build *p)
 {
-	const struct inherited *h = &b->inherited;
-	const struct build *p = b->maker;
 	size_t k = 0, m = 0;
 
-	if (h->n && (!p || p->mm_owner != p))
-		return ckpt_fail(err, EINVAL, CKPT_E_IMAGE,
-				 "process %d has pages of a process that has no memory", b->vpid);
-	for (size_t i = 0; i < h->n; i++) {
-		uint64_t at = h->range[i].start, end = h->range[i].end;
+	for (size_t i = 0; i < b->inherited.areas.n; i++) {
+		uint64_t at = b->inherited.areas.range[i].start,
+			 end = b->inherited.areas.range[i].end;
 
 		/* It may go on through areas that lie side by side. */
 		while (at < end) {
-			uint64_t stop;
+			const struct build_area *a, *o;
 
 			while (k < b->n_areas && b->area[k].end <= at)
 				k++;
 			while (m < p->n_areas && p->area[m].end <= at)
 				m++;
-			stop = k < b->n_areas && b->area[k].end < end ? b->area[k].end : end;
-			if (k == b->n_areas || m == p->n_areas || b->area[k].start > at ||
-			    !is_copy(&b->area[k], &p->area[m]) || b->area[k].special ||
-			    !parent_has(p, at, stop))
-				return ckpt_fail(
-					err, EINVAL, CKPT_E_IMAGE,
-					"process %d has not the pages at %#llx from another",
-					b->vpid, (unsigned long long)at);
-			at = stop;
+			if (k == b->n_areas || m == p->n_areas)
+				return false;
+			a = &b->area[k];
+			o = &p->area[m];
+			if (a->start > at || o->start > at || !is_copy(a, o))
+				return false;
+			if (a->special &&
+			    (a->start != o->start || a->end != o->end || a->end > end))
+				return false;
+			at = a->end < end ? a->end : end;
+			/* What the maker has locked is an area of its own there. */
+			at = o->end < at ? o->end : at;
 		}
 	}
+	return true;
+}
+
+/* Are all these pages in maps that are copies? */
+static bool pages_in_copies(const struct inherited *h)
+{
+	for (size_t i = 0; i < h->pages.n; i++) {
+		const struct address_range *r = &h->pages.range[i];
+		size_t k = ranges_from(&h->areas, r->start);
+
+		if (k == h->areas.n || h->areas.range[k].start > r->start ||
+		    h->areas.range[k].end < r->end)
+			return false;
+	}
+	return true;
+}
+
+int build_check_inherited(struct build *b, struct ckpt_err **err)
+{
+	const struct inherited *h = &b->inherited;
+	const struct build *p = b->maker;
+
+	if (!h->pages.n)
+		return 0;
+	if (!p || p->zombie || p->mm_owner != p)
+		return ckpt_fail(err, EINVAL, CKPT_E_IMAGE,
+				 "process %d has pages of a process that has no memory", b->vpid);
+	if (!are_copies(b, p) || !pages_in_copies(h))
+		return ckpt_fail(err, EINVAL, CKPT_E_IMAGE,
+				 "process %d has memory of process %d that is not alike", b->vpid,
+				 p->vpid);
+	for (size_t i = 0; i < h->pages.n; i++)
+		if (!maker_has(p, h->pages.range[i].start, h->pages.range[i].end))
+			return ckpt_fail(err, EINVAL, CKPT_E_IMAGE,
+					 "process %d has not the pages at %#llx from process %d",
+					 b->vpid, (unsigned long long)h->pages.range[i].start,
+					 p->vpid);
 	return 0;
 }
 
@@ -211,16 +247,38 @@ int build_empty(struct build *b, struct ckpt_err **err)
 	return arena_run(a, b->pid, err);
 }
 
+/* The next part of an area that is there from birth; *i is from ranges_from(). */
+static bool next_kept(const struct build *b, const struct build_area *a, size_t *i,
+		      struct address_range *ret)
+{
+	const struct address_ranges *h = &b->inherited.areas;
+
+	if (!b->inherited.pages.n || *i >= h->n || h->range[*i].start >= a->end)
+		return false;
+	*ret = h->range[(*i)++];
+	if (ret->start < a->start)
+		ret->start = a->start;
+	if (ret->end > a->end)
+		ret->end = a->end;
+	return true;
+}
+
 static void mark_kept(struct build *b)
 {
 	const struct build *p = b->copy_of;
 	size_t k = 0;
 
 	for (size_t i = 0; i < b->n_areas; i++) {
-		while (k < p->n_areas && p->area[k].start < b->area[i].start)
-			k++;
-		b->area[i].kept = k < p->n_areas && is_copy(&b->area[i], &p->area[k]);
-		b->area[i].bound = b->area[i].kept && p->area[k].has_mempolicy;
+		struct build_area *a = &b->area[i];
+		size_t at = ranges_from(&b->inherited.areas, a->start);
+		struct address_range r;
+
+		for (bool first = true; next_kept(b, a, &at, &r); first = false) {
+			while (k < p->n_areas && p->area[k].end <= r.start)
+				k++;
+			a->bound |= k < p->n_areas && p->area[k].has_mempolicy;
+			a->kept = first && r.start == a->start && r.end == a->end;
+		}
 	}
 }
 
@@ -243,14 +301,14 @@ static int unmap_gap(struct build *b, uint64_t start, uint64_t end, struct ckpt_
 }
 
 /* Pages that its parent has there, and it has not. */
-static int zap_others(struct build *b, const struct build_area *a, struct ckpt_err **err)
+static int zap_others(struct build *b, const struct address_range *r, struct ckpt_err **err)
 {
-	const struct inherited *h = &b->inherited;
-	uint64_t at = a->start;
+	const struct address_ranges *h = &b->inherited.pages;
+	uint64_t at = r->start;
 
-	for (size_t i = inherited_from(h, a->start); at < a->end; i++) {
-		bool more = i < h->n && h->range[i].start < a->end;
-		uint64_t stop = more ? h->range[i].start : a->end;
+	for (size_t i = ranges_from(h, at); at < r->end; i++) {
+		bool more = i < h->n && h->range[i].start < r->end;
+		uint64_t stop = more ? h->range[i].start : r->end;
 		int rc = build_room(b, b->pid, 1, 0, err);
 
 		if (rc < 0)
@@ -258,13 +316,14 @@ static int zap_others(struct build *b, const struct build_area *a, struct ckpt_e
 		if (stop > at)
 			arena_op(&b->r->arena, "drop pages of its parent", SYS_madvise, at,
 				 stop - at, MADV_DONTNEED, 0, 0, 0);
-		at = more ? h->range[i].end : a->end;
+		at = more ? h->range[i].end : r->end;
 	}
 	return 0;
 }
 
 /* Reading pages into place needs to write. */
-static int open_kept(struct build *b, const struct build_area *a, struct ckpt_err **err)
+static int open_kept(struct build *b, const struct build_area *a, const struct address_range *r,
+		     struct ckpt_err **err)
 {
 	int want = PROT_READ | PROT_WRITE, rc;
 
@@ -272,8 +331,8 @@ static int open_kept(struct build *b, const struct build_area *a, struct ckpt_er
 		return 0;
 	rc = build_room(b, b->pid, 1, 0, err);
 	if (rc == 0)
-		arena_op(&b->r->arena, "make an area writable", SYS_mprotect, a->start,
-			 a->end - a->start, (uint64_t)(a->prot | want), 0, 0, 0);
+		arena_op(&b->r->arena, "make an area writable", SYS_mprotect, r->start,
+			 r->end - r->start, (uint64_t)(a->prot | want), 0, 0, 0);
 	return rc;
 }
 
@@ -281,7 +340,7 @@ static int open_kept(struct build *b, const struct build_area *a, struct ckpt_er
 static int remove_guards(struct build *b, struct ckpt_err **err)
 {
 	const json_t *rows = json_object_get(json_object_get(b->copy_of->task, "mm"), "guards");
-	size_t k = 0;
+	const struct address_ranges *h = &b->inherited.areas;
 
 	for (size_t i = 0; i < json_array_size(rows); i++) {
 		const json_t *row = json_array_get(rows, i);
@@ -290,44 +349,57 @@ static int remove_guards(struct build *b, struct ckpt_err **err)
 
 		if (rc == 0)
 			rc = js_u64(row, "end", &end, err);
-		if (rc == 0)
+		for (size_t k = ranges_from(h, start);
+		     rc == 0 && k < h->n && h->range[k].start < end; k++) {
+			uint64_t from = h->range[k].start > start ? h->range[k].start : start;
+			uint64_t to = h->range[k].end < end ? h->range[k].end : end;
+
 			rc = build_room(b, b->pid, 1, 0, err);
+			if (rc == 0)
+				arena_op(&b->r->arena, "remove guard pages", SYS_madvise, from,
+					 to - from, MADV_GUARD_REMOVE_NR, 0, 0, 0);
+		}
 		if (rc < 0)
 			return rc;
-		while (k < b->n_areas && b->area[k].end <= start)
-			k++;
-		if (k < b->n_areas && b->area[k].kept && b->area[k].start <= start)
-			arena_op(&b->r->arena, "remove guard pages", SYS_madvise, start,
-				 end - start, MADV_GUARD_REMOVE_NR, 0, 0, 0);
 	}
 	return 0;
+}
+
+static int clear_kept(struct build *b, const struct build_area *a, struct ckpt_err **err)
+{
+	size_t i = ranges_from(&b->inherited.areas, a->start);
+	struct address_range r;
+	int rc = 0;
+
+	while (rc == 0 && next_kept(b, a, &i, &r)) {
+		rc = zap_others(b, &r, err);
+		if (rc == 0)
+			rc = open_kept(b, a, &r, err);
+	}
+	return rc;
 }
 
 /* Born as a copy of another: what is not its own goes, what is the same stays. */
 static int keep_copies(struct build *b, struct ckpt_err **err)
 {
+	const struct address_ranges *h = &b->inherited.areas;
+	bool keeps = b->inherited.pages.n > 0;
 	uint64_t at = 0;
 	int rc = 0;
 
-	if (b->inherited.n)
+	if (keeps)
 		mark_kept(b);
-	for (size_t i = 0; rc == 0 && i < b->n_areas; i++) {
-		if (!b->area[i].kept)
-			continue;
-		rc = unmap_gap(b, at, b->area[i].start, err);
-		at = b->area[i].end;
+	for (size_t i = 0; rc == 0 && keeps && i < h->n; i++) {
+		rc = unmap_gap(b, at, h->range[i].start, err);
+		at = h->range[i].end;
 	}
 	if (rc == 0)
 		rc = unmap_gap(b, at, USER_END, err);
-	if (rc == 0)
+	if (rc == 0 && keeps)
 		rc = remove_guards(b, err);
-	for (size_t i = 0; rc == 0 && i < b->n_areas; i++) {
-		if (!b->area[i].kept || b->area[i].special)
-			continue;
-		rc = zap_others(b, &b->area[i], err);
-		if (rc == 0)
-			rc = open_kept(b, &b->area[i], err);
-	}
+	for (size_t i = 0; rc == 0 && keeps && i < b->n_areas; i++)
+		if (!b->area[i].special)
+			rc = clear_kept(b, &b->area[i], err);
 	return rc;
 }
 
@@ -366,6 +438,36 @@ static int map_flags(const struct build_area *a)
 	return flags;
 }
 
+static int map_part(struct build *b, const struct build_area *a, uint64_t start, uint64_t end,
+		    struct ckpt_err **err)
+{
+	/* Reading pages into place needs to write. */
+	int prot = a->prot | (a->has_pages ? PROT_READ | PROT_WRITE : 0);
+	int rc = start < end ? build_room(b, b->pid, 1, 0, err) : 0;
+
+	if (rc == 0 && start < end)
+		arena_op(&b->r->arena, "map a memory area", SYS_mmap, start, end - start,
+			 (uint64_t)prot, (uint64_t)map_flags(a),
+			 a->object ? (uint64_t)b->r->kr.fd[a->object] : (uint64_t)-1,
+			 a->offset + (start - a->start));
+	return rc;
+}
+
+/* What of an area is not there from birth. */
+static int map_area(struct build *b, const struct build_area *a, struct ckpt_err **err)
+{
+	size_t i = ranges_from(&b->inherited.areas, a->start);
+	uint64_t at = a->start;
+	struct address_range r;
+	int rc = 0;
+
+	while (rc == 0 && b->copy_of && next_kept(b, a, &i, &r)) {
+		rc = map_part(b, a, at, r.start, err);
+		at = r.end;
+	}
+	return rc < 0 ? rc : map_part(b, a, at, a->end, err);
+}
+
 static int map_areas(struct build *b, struct ckpt_err **err)
 {
 	int rc = build_attach_segments(b, err);
@@ -374,21 +476,13 @@ static int map_areas(struct build *b, struct ckpt_err **err)
 		return rc;
 	for (size_t i = 0; i < b->n_areas; i++) {
 		const struct build_area *a = &b->area[i];
-		/* Reading pages into place needs to write. */
-		int prot = a->prot | (a->has_pages ? PROT_READ | PROT_WRITE : 0);
-		bool there = a->kept || a->attached;
 
 		if (a->special)
 			continue;
-		if (!there)
-			rc = build_room(b, b->pid, 1, 0, err);
+		if (!a->attached)
+			rc = map_area(b, a, err);
 		if (rc < 0)
 			return rc;
-		if (!there)
-			arena_op(&b->r->arena, "map a memory area", SYS_mmap, a->start,
-				 a->end - a->start, (uint64_t)prot, (uint64_t)map_flags(a),
-				 a->object ? (uint64_t)b->r->kr.fd[a->object] : (uint64_t)-1,
-				 a->offset);
 		if (a->has_mempolicy || a->bound)
 			rc = build_area_numa(b, a, err);
 		if (rc < 0)

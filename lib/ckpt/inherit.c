@@ -23,7 +23,7 @@ struct finder {
 	uint64_t child[CHUNK_PAGES], parent[CHUNK_PAGES];
 };
 
-static int push_range(struct inherited *h, uint64_t start, uint64_t end)
+static int push_range(struct address_ranges *h, uint64_t start, uint64_t end)
 {
 	if (h->n && h->range[h->n - 1].end == start) {
 		h->range[h->n - 1].end = end;
@@ -31,14 +31,14 @@ static int push_range(struct inherited *h, uint64_t start, uint64_t end)
 	}
 	/* Grow by doubling: powers of two. */
 	if ((h->n & (h->n - 1)) == 0) {
-		struct inherited_range *more =
+		struct address_range *more =
 			realloc(h->range, (h->n ? 2 * h->n : 1) * sizeof(*more));
 
 		if (!more)
 			return -ENOMEM;
 		h->range = more;
 	}
-	h->range[h->n++] = (struct inherited_range){ start, end };
+	h->range[h->n++] = (struct address_range){ start, end };
 	return 0;
 }
 
@@ -88,7 +88,7 @@ static int split_run(struct finder *f, const struct core_run *r)
 
 			while (k < n && same_page(f->child[k], f->parent[k]) == same)
 				k++;
-			rc = same ? push_range(f->h, at + i * CORE_PAGE, at + k * CORE_PAGE)
+			rc = same ? push_range(&f->h->pages, at + i * CORE_PAGE, at + k * CORE_PAGE)
 				  : push_own(f->out, r, at + i * CORE_PAGE, at + k * CORE_PAGE);
 			i = k;
 		}
@@ -127,17 +127,31 @@ static void row_first(struct row *r, const struct snapshot *s, pid_t tgid)
 	row_step(r);
 }
 
-/* Would a fork give the child this very area? */
-static bool same_area(const struct row *x, const struct row *y)
+/* The row of the other that ends above this address. */
+static void row_seek(struct row *r, uint64_t at)
+{
+	while (r->at < r->end && r->row_end <= at)
+		row_step(r);
+}
+
+/*
+ * Would a fork give the child this very map, perhaps as a part of a longer one? Either may have
+ * grown or shrunk since; a map of the child that reaches beyond is not kept, for the kernel would
+ * leave it in two.
+ */
+static bool same_area(const struct rec_vma *a, const struct row *y)
 {
 	const uint64_t differ = VMF_LOCKED | VMF_LOCKONFAULT;
-	const struct rec_vma *a = x->first, *b = y->first;
+	const struct rec_vma *b = y->first;
 
-	if (x->at >= x->end || y->at >= y->end)
+	if (y->at >= y->end || a->start < b->start || a->end > y->row_end)
 		return false;
-	return a->start == b->start && x->row_end == y->row_end && a->has_file == b->has_file &&
-	       !((a->vm_flags ^ b->vm_flags) & ~differ) && a->pgoff_bytes == b->pgoff_bytes &&
-	       a->inode.file_id == b->inode.file_id && !strcmp(a->anon_name, b->anon_name) &&
+	if (area_is_special(a) && (a->start != b->start || a->end != y->row_end))
+		return false;
+	return a->has_file == b->has_file && !((a->vm_flags ^ b->vm_flags) & ~differ) &&
+	       a->pgoff_bytes - a->start == b->pgoff_bytes - b->start &&
+	       a->inode.file_id == b->inode.file_id && a->special == b->special &&
+	       !strcmp(a->anon_name, b->anon_name) &&
 	       !(a->vm_flags & (VMF_MAYSHARE | VMF_HUGETLB)) && !area_not_forked(a);
 }
 
@@ -157,43 +171,50 @@ static int open_pagemap(pid_t pid, int *ret_fd, struct ckpt_err **err)
 static int split_all(struct finder *f, const struct area_pages *in, const struct snapshot *s,
 		     pid_t child, pid_t parent)
 {
-	struct row c, p;
+	size_t first, n, k = 0;
+	struct row p;
 	int rc = 0;
 
-	row_first(&c, s, child);
 	row_first(&p, s, parent);
-	for (size_t i = 0; rc == 0 && i < in->n_runs; i++) {
-		const struct core_run *r = &in->run[i];
+	snapshot_vmas_of(s, child, &first, &n);
+	for (size_t i = first; rc == 0 && i < first + n; i++) {
+		const struct rec_vma *v = s->vmas[i].rec;
+		bool same;
 
-		while (c.at < c.end && c.row_end <= r->start)
-			row_step(&c);
-		while (p.at < p.end && p.row_end <= r->start)
-			row_step(&p);
-		if (same_area(&c, &p))
-			rc = split_run(f, r);
-		else
-			rc = push_own(f->out, r, r->start, r->start + r->n_pages * CORE_PAGE);
+		row_seek(&p, v->start);
+		same = same_area(v, &p);
+		if (same)
+			rc = push_range(&f->h->areas, v->start, v->end);
+		for (; rc == 0 && k < in->n_runs && in->run[k].start < v->end; k++) {
+			const struct core_run *r = &in->run[k];
+
+			rc = same ? split_run(f, r)
+				  : push_own(f->out, r, r->start,
+					     r->start + r->n_pages * CORE_PAGE);
+		}
 	}
 	return rc;
 }
 
 static bool any_same_area(const struct snapshot *s, pid_t child, pid_t parent)
 {
-	struct row c, p;
+	size_t first, n;
+	struct row p;
 
-	row_first(&c, s, child);
 	row_first(&p, s, parent);
-	while (c.at < c.end && p.at < p.end) {
-		uint64_t a = c.first->start, b = p.first->start;
-
-		if (same_area(&c, &p) && c.first->vm_flags & VMF_WRITE)
+	snapshot_vmas_of(s, child, &first, &n);
+	for (size_t i = first; i < first + n; i++) {
+		row_seek(&p, s->vmas[i].rec->start);
+		if (s->vmas[i].rec->vm_flags & VMF_WRITE && same_area(s->vmas[i].rec, &p))
 			return true;
-		if (a <= b)
-			row_step(&c);
-		if (b <= a)
-			row_step(&p);
 	}
 	return false;
+}
+
+static void ranges_done(struct address_ranges *r)
+{
+	free(r->range);
+	*r = (struct address_ranges){ 0 };
 }
 
 int inherited_find(struct inherited *h, struct area_pages *pages, const struct snapshot *s,
@@ -226,6 +247,8 @@ int inherited_find(struct inherited *h, struct area_pages *pages, const struct s
 		return ckpt_fail_errno(err, rc, CKPT_E_SYS,
 				       "compare the pages of processes %d and %d", child, parent);
 	}
+	if (!h->pages.n)
+		ranges_done(&h->areas);
 	own.guard = TAKE_PTR(pages->guard);
 	own.n_guards = pages->n_guards;
 	pages->n_guards = 0;
@@ -234,32 +257,35 @@ int inherited_find(struct inherited *h, struct area_pages *pages, const struct s
 	return 0;
 }
 
-int inherited_save(const struct inherited *h, json_t *mm, struct ckpt_err **err)
+static int ranges_save(const struct address_ranges *r, json_t *mm, const char *name)
 {
 	json_t *rows = json_array();
+	int rc = json_object_set_new(mm, name, rows);
 	char text[64];
-	int rc;
 
-	if (!h->n) {
-		json_decref(rows);
-		return 0;
-	}
-	rc = json_object_set_new(mm, "inherited", rows);
-	for (size_t i = 0; i < h->n; i++) {
-		snprintf(text, sizeof(text), "%llx-%llx", (unsigned long long)h->range[i].start,
-			 (unsigned long long)h->range[i].end);
+	for (size_t i = 0; i < r->n; i++) {
+		snprintf(text, sizeof(text), "%llx-%llx", (unsigned long long)r->range[i].start,
+			 (unsigned long long)r->range[i].end);
 		rc |= json_array_append_new(rows, json_string(text));
 	}
-	return rc ? ckpt_fail_nomem(err) : 0;
+	return rc;
 }
 
-int inherited_parse(struct inherited *h, const json_t *mm, struct ckpt_err **err)
+int inherited_save(const struct inherited *h, json_t *mm, struct ckpt_err **err)
 {
-	const json_t *rows = json_object_get(mm, "inherited"), *row;
+	if (!h->pages.n)
+		return 0;
+	if (ranges_save(&h->pages, mm, "inherited") || ranges_save(&h->areas, mm, "copied"))
+		return ckpt_fail_nomem(err);
+	return 0;
+}
+
+static int ranges_parse(struct address_ranges *r, const json_t *rows, struct ckpt_err **err)
+{
+	const json_t *row;
 	uint64_t last = 0;
 	size_t i;
 
-	*h = (struct inherited){ 0 };
 	json_array_foreach(rows, i, row) {
 		const char *text = json_string_value(row);
 		unsigned long long start = 0, end = 0;
@@ -267,23 +293,32 @@ int inherited_parse(struct inherited *h, const json_t *mm, struct ckpt_err **err
 		if (!text || sscanf(text, "%llx-%llx", &start, &end) != 2 ||
 		    (start | end) % CORE_PAGE || start >= end || start < last)
 			return ckpt_fail(err, EINVAL, CKPT_E_IMAGE,
-					 "a range of inherited pages is not sound: %.60s",
+					 "a range of inherited memory is not sound: %.60s",
 					 text ? text : "not a string");
 		last = end;
-		if (push_range(h, start, end) < 0)
+		if (push_range(r, start, end) < 0)
 			return ckpt_fail_nomem(err);
 	}
 	return 0;
 }
 
-size_t inherited_from(const struct inherited *h, uint64_t at)
+int inherited_parse(struct inherited *h, const json_t *mm, struct ckpt_err **err)
 {
-	size_t low = 0, high = h->n;
+	int rc;
+
+	*h = (struct inherited){ 0 };
+	rc = ranges_parse(&h->pages, json_object_get(mm, "inherited"), err);
+	return rc < 0 ? rc : ranges_parse(&h->areas, json_object_get(mm, "copied"), err);
+}
+
+size_t ranges_from(const struct address_ranges *r, uint64_t at)
+{
+	size_t low = 0, high = r->n;
 
 	while (low < high) {
 		size_t middle = low + (high - low) / 2;
 
-		if (h->range[middle].end <= at)
+		if (r->range[middle].end <= at)
 			low = middle + 1;
 		else
 			high = middle;
@@ -293,6 +328,6 @@ size_t inherited_from(const struct inherited *h, uint64_t at)
 
 void inherited_done(struct inherited *h)
 {
-	free(h->range);
-	*h = (struct inherited){ 0 };
+	ranges_done(&h->pages);
+	ranges_done(&h->areas);
 }

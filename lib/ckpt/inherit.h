@@ -3,20 +3,30 @@
  * Pages that a process has from its parent and that neither has written to since: one physical page
  * for both. They are left out of the child's core, and the restored child gets them as it did
  * before, by being forked from its parent; so they are looked for only where the plan (plan.h) has
- * it forked from that parent, or from the sibling that makes it. In the manifest: "inherited" of an
- * "mm", rows "START-END" in hexadecimal.
+ * it forked from that parent, or from the sibling that makes it. In the manifest, of an "mm":
+ * "inherited", the pages, and "copied", the maps that a fork brings about, both as rows
+ * "START-END" in hexadecimal.
  */
 #ifndef CKPT_INHERIT_H
 #define CKPT_INHERIT_H
 
 #include "areas.h"
 
-struct inherited {
-	struct inherited_range {
-		uint64_t start, end;
-	} * range; /* in address order */
+struct address_range {
+	uint64_t start, end;
+};
 
+/* In address order, not overlapping. */
+struct address_ranges {
+	struct address_range *range;
 	size_t n;
+};
+
+struct inherited {
+	struct address_ranges pages;
+	/* The areas, or parts of areas, that come with them: whole maps of the child, each within
+	 * a map of the other, and alike. */
+	struct address_ranges areas;
 };
 
 /*
@@ -28,10 +38,10 @@ int inherited_find(struct inherited *h, struct area_pages *pages, const struct s
 		   pid_t child, pid_t mem_child, pid_t parent, pid_t mem_parent,
 		   struct ckpt_err **err);
 int inherited_save(const struct inherited *h, json_t *mm, struct ckpt_err **err);
-/* Read "inherited" of an "mm"; in order, page-aligned, not overlapping. */
+/* Read both members of an "mm"; the ranges are in order, page-aligned, and do not overlap. */
 int inherited_parse(struct inherited *h, const json_t *mm, struct ckpt_err **err);
-/* The first range that ends above `at`; h->n when there is none. */
-size_t inherited_from(const struct inherited *h, uint64_t at);
+/* The first range that ends above `at`; r->n when there is none. */
+size_t ranges_from(const struct address_ranges *r, uint64_t at);
 void inherited_done(struct inherited *h);
 
 #endif

@@ -843,9 +843,9 @@ static void test_plan_make__random_lives(void **state)
 static json_t *process_row(int i)
 {
 	return json_pack("{s:i, s:i, s:i, s:i, s:i, s:b, s:{s:i}, s:{s:[s, s]}}", "pid", 10 + i,
-			 "ppid", i ? 10 + (i - 1) / 2 : 0, "sid", 10, "pgid",
-			 i % 3 ? 10 : 10 + i, "exit_signal", 17, "child_subreaper", i % 2, "shares",
-			 "files", 10 + (i - 1) / 2 * 2 + (i > 0), "mm", "inherited", "1000-2000",
+			 "ppid", i ? 10 + (i - 1) / 2 : 0, "sid", 10, "pgid", i % 3 ? 10 : 10 + i,
+			 "exit_signal", 17, "child_subreaper", i % 2, "shares", "files",
+			 10 + (i - 1) / 2 * 2 + (i > 0), "mm", "inherited", "1000-2000",
 			 "5000-8000");
 }
 
@@ -970,18 +970,18 @@ static void test_inherited_parse__hostile(void **state)
 		inherited_done(&h);
 	}
 	assert_int_equal(parse_ranges("{}", &h), 0);
-	assert_int_equal(h.n, 0);
+	assert_int_equal(h.pages.n, 0);
 	/* Neighbours are one. */
 	assert_int_equal(parse_ranges("{\"inherited\": [\"1000-2000\", \"2000-4000\", "
 				      "\"7ffffffff000-800000000000\"]}",
 				      &h),
 			 0);
-	assert_int_equal(h.n, 2);
-	assert_int_equal(h.range[0].end, 0x4000);
-	assert_int_equal(inherited_from(&h, 0), 0);
-	assert_int_equal(inherited_from(&h, 0x3fff), 0);
-	assert_int_equal(inherited_from(&h, 0x4000), 1);
-	assert_int_equal(inherited_from(&h, 0x800000000000), 2);
+	assert_int_equal(h.pages.n, 2);
+	assert_int_equal(h.pages.range[0].end, 0x4000);
+	assert_int_equal(ranges_from(&h.pages, 0), 0);
+	assert_int_equal(ranges_from(&h.pages, 0x3fff), 0);
+	assert_int_equal(ranges_from(&h.pages, 0x4000), 1);
+	assert_int_equal(ranges_from(&h.pages, 0x800000000000), 2);
 	inherited_done(&h);
 }
 

@@ -14,6 +14,7 @@
 #define N     10
 #define LEN   (16UL << 20)
 #define SMALL (1UL << 20)
+#define HEAP  (4UL << 20)
 
 struct sizes {
 	long long rss, pss;
@@ -42,32 +43,37 @@ int main(void)
 {
 	pid_t child[N];
 	unsigned char *p;
-	char *heap;
+	char *heap, *more;
 	struct sizes before, after;
 	atomic_int *measured; /* none goes on before */
 
 	zoo_start();
 	measured = zoo_shared(sizeof(*measured));
 	p = mmap(NULL, LEN, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-	heap = malloc(SMALL);
-	zoo_need(p != MAP_FAILED && heap);
+	heap = sbrk(HEAP);
+	zoo_need(p != MAP_FAILED && heap != (void *)-1);
 	/* Small pages, which a fork shares one by one. */
 	madvise(p, LEN, MADV_NOHUGEPAGE);
 	zoo_fill(p, LEN, 1);
-	zoo_fill(heap, SMALL, 2);
+	zoo_fill(heap, HEAP, 2);
 	for (size_t i = 0; i < N; i++) {
 		child[i] = zoo_fork();
 		if (child[i])
 			continue;
-		/* Each has some pages of its own. */
+		/* Each has some pages of its own, and its heap grows, or shrinks. */
 		zoo_fill(p + i * SMALL, SMALL / 2, 10 + i);
+		zoo_need(sbrk((intptr_t)(i % 3) * 4096 - 4096) != (void *)-1);
 		zoo_here();
 		while (!atomic_load(measured))
 			zoo_sleep_ms(2);
 		zoo_check(zoo_filled(p + i * SMALL, SMALL / 2, 10 + i), "own pages of %zu", i);
-		zoo_check(zoo_filled(heap, SMALL, 2), "the heap of %zu", i);
+		zoo_check(zoo_filled(heap, HEAP - 4096, 2), "the heap of %zu", i);
 		zoo_leave();
 	}
+	/* So does the parent's, after they were born. */
+	more = sbrk(16 * 4096);
+	zoo_need(more != (void *)-1);
+	zoo_fill(more, 16 * 4096, 3);
 	before = sum(getpid(), child);
 	zoo_need(before.pss > 0 && before.pss * 4 < before.rss);
 	zoo_ready();
@@ -81,7 +87,8 @@ int main(void)
 	}
 	atomic_store(measured, 1);
 	zoo_check(zoo_filled(p, LEN, 1), "the parent's pages");
-	zoo_check(zoo_filled(heap, SMALL, 2), "the parent's heap");
+	zoo_check(zoo_filled(heap, HEAP, 2), "the parent's heap");
+	zoo_check(zoo_filled(more, 16 * 4096, 3), "what the parent's heap grew by");
 	for (size_t i = 0; i < N; i++)
 		zoo_join(child[i]);
 	return zoo_end();
