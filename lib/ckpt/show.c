@@ -169,12 +169,13 @@ static void show_memory(const struct view *v, const json_t *task, const struct c
 static void show_process(const struct view *v, const json_t *task, const struct core_file *core)
 {
 	const json_t *exe = json_object_get(json_object_get(task, "mm"), "exe");
-	const json_t *info = json_object_get(task, "info");
+	const json_t *info = json_object_get(task, "info"), *cwd = json_object_get(task, "cwd");
 	char buf[TEXT], sig[NUMBER];
 
 	line(v, "program", "%s",
 	     path_text(json_object_get(exe, "object") ? object(v, exe) : exe, buf));
-	line(v, "directory", "%s", text(json_object_get(task, "cwd"), "path", buf));
+	line(v, "directory", "%s",
+	     path_text(json_object_get(cwd, "object") ? object(v, cwd) : cwd, buf));
 	line(v, "parent", "%" PRId64 ", process group %" PRId64 ", session %" PRId64 "%s",
 	     number(info, "ppid", 0), number(info, "pgid", 0), number(info, "sid", 0),
 	     json_is_true(json_object_get(info, "tty")) ? " with a terminal" : "");

@@ -3,7 +3,7 @@
 /*
  * Files of /proc: of the process itself, of its leading thread, of a child, of a child that has
  * ended, of the first process; a directory of descriptors that is being read; the memory, to be
- * written to.
+ * written to. Not in a pid namespace of its own: /proc is of the one around it there.
  */
 #include "zoo.h"
 

@@ -1,10 +1,9 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 /*
  * Regular files: opened again by path, or by another name they have (othername.c). A file that was
- * unlinked while open has none: its contents
- * are saved in the image, up to a limit, and it is made again and unlinked again. Of several
- * descriptions of one such inode the first object carries it, the others name that object
- * ("inode_of").
+ * unlinked while open has none: its contents are saved in the image, up to a limit, and it is made
+ * again and unlinked again. Of several descriptions of one such inode the first object carries it,
+ * the others name that object ("inode_of").
  */
 #include "../safe.h"
 #include "../util.h"
