@@ -1,120 +1,138 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Locks and leases of several processes: one holds, others wait; a description that two share; a
- * lease whose taker has closed its descriptor; a removed directory in which two are.
+ * File locks of processes against each other: POSIX locks, whose holder the kernel names; flock(2)
+ * and open-file-description locks, also through a description that parent and child have in common;
+ * and children that wait for one.
  */
 #include "zoo.h"
 
 #include <errno.h>
 #include <fcntl.h>
-#include <signal.h>
+#include <stdatomic.h>
 #include <string.h>
 #include <sys/file.h>
-#include <sys/stat.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
-static volatile sig_atomic_t n_io;
-static int hold[2], tell[2];
+enum who { POSIX, FLOCK, OFD, SHARED, WAIT_POSIX, WAIT_FLOCK, WAIT_OFD, WHO_NR };
 
-static void on_io(int sig)
+static atomic_int *told; /* by each who waits: it has it now */
+static int file, shared;
+
+static int own_file(void)
 {
-	(void)sig;
-	n_io++;
+	int fd = open("file", O_RDWR);
+
+	zoo_need(fd >= 0);
+	return fd;
 }
 
-static struct flock whole(short type)
+static int set(int fd, int cmd, short type, off_t start, off_t len)
 {
-	return (struct flock){ .l_type = type, .l_whence = SEEK_SET };
+	struct flock fl = { .l_type = type, .l_whence = SEEK_SET, .l_start = start, .l_len = len };
+
+	return fcntl(fd, cmd, &fl);
 }
 
-/* Waits for the lock, which the parent has, and says that it got it. */
-static void waiter(int own, bool posix)
+/* Who has a write lock there; 0: nobody, -1: an open file description. */
+static pid_t holder(int fd, int cmd, off_t start)
 {
-	struct flock fl = whole(F_WRLCK);
-	int fd = open("locked", O_RDWR), rc;
+	struct flock fl = { .l_type = F_WRLCK, .l_whence = SEEK_SET, .l_start = start, .l_len = 1 };
 
-	zoo_need(fd >= 0 && write(tell[1], "w", 1) == 1);
-	do
-		rc = posix ? fcntl(fd, F_SETLKW, &fl) : flock(fd, LOCK_EX);
-	while (rc < 0 && errno == EINTR);
-	_exit(rc == 0 && write(tell[1], posix ? "p" : "f", 1) == 1 ? own : 99);
+	zoo_need(fcntl(fd, cmd, &fl) == 0);
+	return fl.l_type == F_UNLCK ? 0 : fl.l_pid;
 }
 
-/* Has the lease by a descriptor that it was born with; ends when told to. */
-static void keeper(int lease, int shared)
+static void child(enum who who)
 {
-	struct stat st;
-	char c;
+	int fd = who == SHARED ? shared : own_file();
 
-	zoo_need(write(tell[1], "k", 1) == 1);
-	if (read(hold[0], &c, 1) != 1 || fcntl(lease, F_GETLEASE) != F_RDLCK)
-		_exit(98);
-	/* The description is the parent's, too: so is its lock. */
-	if (flock(shared, LOCK_EX | LOCK_NB) < 0)
-		_exit(97);
-	if (stat(".", &st) < 0 || st.st_nlink != 0 ||
-	    write(tell[1], &st.st_ino, sizeof(st.st_ino)) != sizeof(st.st_ino))
-		_exit(96);
-	_exit(3);
+	switch (who) {
+	case POSIX:
+		zoo_need(set(fd, F_SETLK, F_WRLCK, 100, 10) == 0);
+		zoo_need(set(fd, F_SETLK, F_RDLCK, 200, 10) == 0);
+		break;
+	case FLOCK:
+		close(fd);
+		fd = open("flocked", O_RDONLY);
+		zoo_need(fd >= 0 && flock(fd, LOCK_EX | LOCK_NB) == 0);
+		break;
+	case OFD:
+		zoo_need(set(fd, F_OFD_SETLK, F_WRLCK, 300, 10) == 0);
+		break;
+	default:
+		break;
+	}
+	zoo_here();
+	if (who == WAIT_POSIX)
+		zoo_same(set(fd, F_SETLKW, F_WRLCK, 0, 10), 0);
+	if (who == WAIT_FLOCK) {
+		close(fd);
+		fd = open("waited", O_RDONLY);
+		zoo_same(flock(fd, LOCK_EX), 0);
+	}
+	if (who == WAIT_OFD)
+		zoo_same(set(fd, F_OFD_SETLKW, F_WRLCK, 0, 10), 0);
+	atomic_store(&told[who], 1);
+	zoo_wait();
+	if (who >= WAIT_POSIX)
+		zoo_leave();
+	while (!atomic_load(&told[WHO_NR]))
+		zoo_sleep_ms(1);
+	zoo_leave();
+}
+
+static void check_held(const pid_t *pid)
+{
+	/* Not closed again: that would give our own POSIX locks away. */
+	int fd = own_file(), flocked = open("flocked", O_RDONLY);
+
+	zoo_same(holder(fd, F_GETLK, 100), pid[POSIX]);
+	zoo_same(holder(fd, F_GETLK, 109), pid[POSIX]);
+	zoo_same(holder(fd, F_GETLK, 110), 0);
+	zoo_same(holder(fd, F_GETLK, 200), pid[POSIX]);
+	zoo_same(set(fd, F_SETLK, F_RDLCK, 200, 1), 0);
+	zoo_same(holder(fd, F_GETLK, 300), -1);
+	errno = 0;
+	zoo_check(flock(flocked, LOCK_SH | LOCK_NB) < 0 && errno == EWOULDBLOCK, "flock is free");
+	/* The description that a child has, too: its lock is ours. */
+	zoo_same(flock(shared, LOCK_EX | LOCK_NB), 0);
+	close(flocked);
+	flocked = open("shared", O_RDONLY);
+	errno = 0;
+	zoo_check(flock(flocked, LOCK_SH | LOCK_NB) < 0 && errno == EWOULDBLOCK, "shared is free");
+	close(flocked);
 }
 
 int main(void)
 {
-	struct flock fl = whole(F_WRLCK);
-	int posix, lock, lease, shared, status, got = 0;
-	struct stat mine;
-	ino_t theirs = 0;
-	pid_t pid[3];
-	char c;
+	pid_t pid[WHO_NR];
+	int waited;
 
 	zoo_start();
-	signal(SIGIO, on_io);
-	zoo_need(pipe(hold) == 0 && pipe(tell) == 0);
-	posix = open("locked", O_CREAT | O_RDWR, 0600);
-	lock = open("locked", O_RDWR);
-	shared = open("shared", O_CREAT | O_RDWR, 0600);
-	lease = open("leased", O_CREAT | O_RDONLY, 0600);
-	zoo_need(posix >= 0 && lock >= 0 && shared >= 0 && lease >= 0);
-	zoo_need(fcntl(posix, F_SETLK, &fl) == 0 && flock(lock, LOCK_EX) == 0);
-	zoo_need(flock(shared, LOCK_EX) == 0);
-	if (fcntl(lease, F_SETLEASE, F_RDLCK) < 0)
-		zoo_skip("no leases on this file system");
-	for (int i = 0; i < 2; i++) {
-		pid[i] = fork();
+	told = zoo_shared(sizeof(*told) * (WHO_NR + 1));
+	file = open("file", O_CREAT | O_RDWR, 0600);
+	shared = open("shared", O_CREAT | O_RDONLY, 0600);
+	waited = open("waited", O_CREAT | O_RDONLY, 0600);
+	zoo_need(close(open("flocked", O_CREAT | O_RDONLY, 0600)) == 0);
+	zoo_need(file >= 0 && shared >= 0 && waited >= 0);
+	zoo_need(flock(shared, LOCK_EX) == 0 && flock(waited, LOCK_EX) == 0);
+	zoo_need(set(file, F_SETLK, F_WRLCK, 0, 10) == 0);
+	for (int i = 0; i < WHO_NR; i++) {
+		pid[i] = zoo_fork();
 		if (pid[i] == 0)
-			waiter(i + 1, i == 0);
+			child((enum who)i);
 	}
-	zoo_need(mkdir("gone", 0700) == 0 && chdir("gone") == 0);
-	pid[2] = fork();
-	if (pid[2] == 0)
-		keeper(lease, shared);
-	zoo_need(close(lease) == 0 && rmdir("../gone") == 0);
-	for (int i = 0; i < 3; i++)
-		zoo_need(pid[i] > 0 && read(tell[0], &c, 1) == 1);
 	zoo_ready();
 	zoo_wait();
-
-	zoo_same(n_io, 0);
-	zoo_need(fcntl(tell[0], F_SETFL, O_NONBLOCK) == 0);
-	zoo_check(read(tell[0], &c, 1) < 0 && errno == EAGAIN, "a waiter has the lock");
-	zoo_need(fcntl(tell[0], F_SETFL, 0) == 0);
-	zoo_need(stat(".", &mine) == 0);
-	zoo_same(mine.st_nlink, 0);
-	fl = whole(F_UNLCK);
-	zoo_need(fcntl(posix, F_SETLK, &fl) == 0 && flock(lock, LOCK_UN) == 0);
-	for (int i = 0; i < 2; i++) {
-		zoo_same(read(tell[0], &c, 1), 1);
-		got |= c == 'p' ? 1 : c == 'f' ? 2 : 4;
-	}
-	zoo_same(got, 3);
-	zoo_same(write(hold[1], "x", 1), 1);
-	zoo_same(read(tell[0], &theirs, sizeof(theirs)), sizeof(theirs));
-	zoo_check(theirs == mine.st_ino, "one directory is two");
-	for (int i = 0; i < 3; i++) {
-		zoo_need(waitpid(pid[i], &status, 0) == pid[i]);
-		zoo_check(WIFEXITED(status) && WEXITSTATUS(status) == i + 1, "child %d: %#x", i,
-			  status);
-	}
+	check_held(pid);
+	for (int i = WAIT_POSIX; i < WHO_NR; i++)
+		zoo_check(!atomic_load(&told[i]), "waiter %d did not wait", i);
+	zoo_same(flock(waited, LOCK_UN), 0);
+	zoo_same(set(file, F_SETLK, F_UNLCK, 0, 0), 0);
+	for (int i = WAIT_POSIX; i < WHO_NR; i++)
+		zoo_join(pid[i]);
+	atomic_store(&told[WHO_NR], 1);
+	for (int i = 0; i < WAIT_POSIX; i++)
+		zoo_join(pid[i]);
 	return zoo_end();
 }
