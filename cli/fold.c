@@ -8,6 +8,8 @@
 
 /* Of numbers and processes so many are named, then "...". */
 #define NAMED_MAX 3
+/* "memory 7f0000000000-7f0000000000" is longer, three descriptors are not. */
+#define SUBJECT_MAX 24
 
 struct place {
 	const struct ckpt_finding *row;
@@ -130,6 +132,9 @@ static void fold(struct cli_fold *out, const struct place *p, size_t n, bool sev
 	char *who = processes(p, n, &n_pids);
 
 	*out = (struct cli_fold){ .row = p[0].row, .at = p[0].at };
+	/* An address is too long beside a process. */
+	if (several && n_pids && strlen(subject) > SUBJECT_MAX)
+		subject[class_len(subject)] = '\0';
 	if (several && n_pids == 1 && strncmp(subject, "process ", 8) != 0)
 		out->subject = cli_format("%s of %d", subject, p[0].row->pid);
 	else if (several && n_pids > 1)
