@@ -130,12 +130,25 @@ static int sighand_save(const struct rec_sighand *h, json_t *o)
 
 /* ---- timers ---- */
 
-static int itimer_save(json_t *o, const char *name, const struct rec_itimer *it)
+/* Did it expire, for the last time, between the snapshot and the look at the signals? */
+static bool expired_since(const struct rec_itimer *it, int sig, const struct rec_process *p,
+			  const struct taken *taken)
+{
+	if (it->interval_ns || p->shared_pending >> (sig - 1) & 1)
+		return false;
+	for (size_t i = 0; i < taken->n_shared; i++)
+		if (taken->shared[i].si_signo == sig && taken->shared[i].si_code == SI_KERNEL)
+			return true;
+	return false;
+}
+
+static int itimer_save(json_t *o, const char *name, const struct rec_itimer *it, int sig,
+		       const struct rec_process *p, const struct taken *taken)
 {
 	json_t *row, *info;
 	int rc;
 
-	if (!it->value_ns && !it->interval_ns)
+	if ((!it->value_ns && !it->interval_ns) || expired_since(it, sig, p, taken))
 		return 0;
 	row = json_object();
 	info = json_object();
@@ -589,9 +602,9 @@ static int process_save(const struct snapshot *s, const struct rec_process *p,
 	if (json_integer_value(json_object_get(o, "ppid")) && p->signal_flags & STOP_CONTINUED)
 		rc |= js_set_bool(o, "continued", true);
 	rc |= limits_save(p, o);
-	rc |= itimer_save(o, "itimer_real", &p->it_real);
-	rc |= itimer_save(o, "itimer_virtual", &p->it_virt);
-	rc |= itimer_save(o, "itimer_prof", &p->it_prof);
+	rc |= itimer_save(o, "itimer_real", &p->it_real, SIGALRM, p, taken);
+	rc |= itimer_save(o, "itimer_virtual", &p->it_virt, SIGVTALRM, p, taken);
+	rc |= itimer_save(o, "itimer_prof", &p->it_prof, SIGPROF, p, taken);
 	rc |= timers_save(s, p->tgid, taken, o);
 	rc |= js_set_bool(info, "tty", p->tty_major != 0);
 	rc |= js_set_int(info, "next_timer_id", p->next_posix_timer_id);
@@ -908,6 +921,25 @@ static void compare_pending(struct diff *d, const char *place, const json_t *a, 
 	compare(d, place, x, y);
 }
 
+static bool is_of_timer(const json_t *pending);
+
+/* An interval timer that has expired for the last time since it was armed again: its signal is
+ * there. */
+static bool has_expired(const char *key, const json_t *itimer, const json_t *now)
+{
+	const json_t *rows = json_object_get(now, "pending"), *row;
+	uint64_t interval = 1;
+	size_t i;
+
+	if (strncmp(key, "itimer_", 7) != 0 || json_object_get(now, key) ||
+	    js_u64(itimer, "interval_ns", &interval, NULL) < 0 || interval)
+		return false;
+	json_array_foreach(rows, i, row)
+		if (is_of_timer(row))
+			return true;
+	return false;
+}
+
 static void compare_objects(struct diff *d, const char *place, const json_t *a, const json_t *b)
 {
 	const char *key;
@@ -916,7 +948,7 @@ static void compare_objects(struct diff *d, const char *place, const json_t *a, 
 
 	/* The cast: jansson's iterators take no const objects. */
 	json_object_foreach((json_t *)(uintptr_t)a, key, v) {
-		if (!strcmp(key, "info"))
+		if (!strcmp(key, "info") || has_expired(key, v, b))
 			continue;
 		snprintf(sub, sizeof(sub), "%s%s%s", place, place[0] ? "." : "", key);
 		if (!strcmp(key, "pending"))

@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """Programs, and trees of them, that run to an end and say what they found."""
 
+import glob
 import os
+import subprocess
 
 from real import sources
 from real.life import BIN
@@ -252,6 +254,115 @@ public class Work {
 }
 """
 
+# A server with four clients, all of them in the tree, over a unix socket; every account must be right at the end.
+POSTGRES = r"""
+set -eu
+bin=$(ls -d /usr/lib/postgresql/*/bin | tail -1)
+export PGHOST=$PWD/run PGUSER=postgres PGDATABASE=postgres
+rm -rf run
+cp -a new run
+setpriv --reuid 65534 --regid 65534 --clear-groups "$bin/postgres" -D run/data -k "$PWD/run" \
+    -c listen_addresses= -c fsync=off >run/log 2>&1 &
+server=$!
+until "$bin/pg_isready" -q; do kill -0 $server; sleep 0.05; done
+"$bin/pgbench" -i -q -s 2 2>/dev/null >/dev/null
+"$bin/pgbench" -n -c 4 -j 2 -t 500 >run/bench 2>&1
+grep -E 'number of (transactions actually|failed)' run/bench
+"$bin/psql" -At <<'END'
+SELECT count(*), sum(delta) = (SELECT sum(abalance) FROM pgbench_accounts),
+    sum(delta) = (SELECT sum(tbalance) FROM pgbench_tellers), sum(delta) = (SELECT sum(bbalance) FROM pgbench_branches)
+    FROM pgbench_history;
+SELECT count(*) FROM pgbench_accounts a
+    WHERE abalance <> (SELECT coalesce(sum(delta), 0) FROM pgbench_history h WHERE h.aid = a.aid) AND aid % 997 = 0;
+SELECT md5(string_agg(x::text, ',' ORDER BY x)) FROM generate_series(1, 200000) x;
+END
+kill -INT $server
+wait $server
+grep -cE 'PANIC|FATAL' run/log || true
+"""
+
+# A server that writes what it is told to two files, by a child that has its memory, and three clients in the tree.
+REDIS = r"""
+import hashlib, os, random, shutil, socket, subprocess, time
+
+class Client:
+    def __init__(self):
+        self.s = socket.socket(socket.AF_UNIX)
+        deadline = time.monotonic() + 30
+        while self.s.connect_ex("redis.sock"):
+            assert time.monotonic() < deadline, "the server does not answer"
+            time.sleep(0.01)
+        self.f = self.s.makefile("rb")
+
+    def send(self, *words):
+        words = [str(w).encode() for w in words]
+        self.s.sendall(b"*%d\r\n" % len(words) + b"".join(b"$%d\r\n%s\r\n" % (len(w), w) for w in words))
+
+    def reply(self):
+        line = self.f.readline()
+        kind, rest = line[:1], line[1:-2]
+        assert kind in b"+:$*" and kind, line
+        if kind == b"*":
+            return [self.reply() for _ in range(int(rest))]
+        if kind != b"$" or rest == b"-1":
+            return rest.decode()
+        return self.f.read(int(rest) + 2)[:-2].decode()
+
+    def __call__(self, *words):
+        self.send(*words)
+        return self.reply()
+
+def serve():
+    return subprocess.Popen(["redis-server", "--port", "0", "--unixsocket", "redis.sock", "--dir", "data", "--appendonly",
+        "yes", "--appendfsync", "everysec", "--save", "", "--daemonize", "no", "--logfile", "log"],
+        executable=shutil.which("redis-check-rdb"))
+
+def check(client):
+    for key, value in sorted(model.items()):
+        got = client("GET", key)
+        assert got == value, (key, value, got)
+    assert int(client("DBSIZE")) == len(model)
+
+shutil.rmtree("data", ignore_errors=True)
+os.mkdir("data")
+server, rng, model = serve(), random.Random(5), {}
+clients = [Client() for _ in range(3)]
+for round in range(60):
+    for client in clients:  # pipelined: many answers are under way
+        sent = []
+        for _ in range(150):
+            key, value = f"key{rng.randrange(3000)}", f"{rng.random()}" * rng.randrange(1, 60)
+            client.send("SET", key, value)
+            model[key] = value
+            sent.append("OK")
+        assert [client.reply() for _ in sent] == sent
+    if round % 20 == 5:
+        assert clients[0]("BGSAVE").startswith("Background")
+    if round % 20 == 15:
+        assert clients[0]("BGREWRITEAOF").startswith("Background")
+check(clients[1])
+while "aof_rewrite_in_progress:1" in (info := clients[0]("INFO", "persistence")) or "rdb_bgsave_in_progress:1" in info:
+    time.sleep(0.02)
+assert "rdb_last_bgsave_status:ok" in info and "aof_last_bgrewrite_status:ok" in info, info
+clients[2].send("SHUTDOWN")
+assert server.wait(30) == 0
+server = serve()  # from its files
+client = Client()
+check(client)
+client.send("SHUTDOWN")
+assert server.wait(30) == 0
+print(len(model), hashlib.sha256(repr(sorted(model.items())).encode()).hexdigest())
+"""
+
+
+def postgres_setup():
+    os.mkdir("new")
+    os.chown("new", 65534, 65534)
+    tools = sorted(glob.glob("/usr/lib/postgresql/*/bin/initdb"))
+    subprocess.run(["setpriv", "--reuid", "65534", "--regid", "65534", "--clear-groups", tools[-1],
+                    "-D", "new/data", "-U", "postgres", "-A", "trust", "--no-sync", "--no-locale"],
+                   check=True, stdout=subprocess.DEVNULL)
+
 
 def java_setup():
     sources.write("Work.java", JAVA)
@@ -282,5 +393,10 @@ PROGRAMS = {
     "php": ("php", lambda: sources.write("work.php", PHP), "exec php work.php"),
     "lua": ("lua5.4", lambda: sources.write("work.lua", LUA), "exec lua5.4 work.lua"),
     "node": ("node", lambda: sources.write("work.js", NODE), "exec node work.js"),
+    "redis": ("redis-check-rdb", lambda: sources.write("work.py", REDIS),
+              "exec /usr/bin/python3 work.py"),
+    "postgres": ("/usr/lib/postgresql",
+                 lambda: (postgres_setup(), sources.write("work.sh", POSTGRES)),
+                 "exec bash work.sh"),
     "java": ("javac", java_setup, "exec java -Xmx128m Work"),
 }
