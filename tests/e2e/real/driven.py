@@ -1,11 +1,14 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """Programs that serve others: driven from outside between checkpoints, and asked afterwards what they know."""
 
+import glob
 import os
 import shutil
+import signal
 import subprocess
 import time
 
+from real.batch import postgres_setup
 from real.life import Failed, start
 
 WAIT = 30  # seconds until an answer must be there
@@ -96,4 +99,80 @@ class Tmux:
         self.tmux("kill-server")
 
 
-DRIVEN = {"tmux": Tmux}
+def run(*words, text=None):
+    done = subprocess.run(words, input=text, capture_output=True, text=True, timeout=120, check=False)
+    if done.returncode:
+        raise Failed(f"{' '.join(words)}: {done.stderr.strip()}")
+    return done.stdout
+
+
+class Redis:
+    """A server whose clients are outside: none is connected at the checkpoint, and they come again."""
+
+    needs = ("redis-check-rdb", "redis-cli")
+
+    def __init__(self, rng):
+        self.rng = rng
+        self.model = {}
+        self.life = start(f"exec -a redis-server {shutil.which('redis-check-rdb')} --port 0 --unixsocket $PWD/socket "
+                          "--appendonly yes --save '' --logfile log", "out", shell="bash")
+        poll(lambda: os.path.exists("socket"), "the server has no socket")
+
+    def ask(self, commands):
+        return run("redis-cli", "-s", "socket", text="\n".join(commands) + "\n").splitlines()
+
+    def work(self, n):
+        commands = []
+        for _ in range(500):
+            key, value = f"key{self.rng.randrange(2000)}", f"{n}-{self.rng.random()}" * self.rng.randrange(1, 40)
+            self.model[key] = value
+            commands.append(f"SET {key} {value}")
+        # It has a child with a copy of its memory at the checkpoint, unless that was faster.
+        commands.append("BGREWRITEAOF" if n % 2 else "BGSAVE SCHEDULE")
+        answers = self.ask(commands)
+        if answers[:-1] != ["OK"] * 500:
+            raise Failed(f"redis says {set(answers)}")
+
+    def check(self, n):
+        keys = sorted(self.model)
+        values = self.ask([f"GET {key}" for key in keys] + ["DBSIZE"])
+        if values != [self.model[key] for key in keys] + [str(len(keys))]:
+            raise Failed(f"after {n + 1} checkpoints the data are not what they were")
+
+    def end(self):
+        self.check(0)
+        run("redis-cli", "-s", "socket", text="SHUTDOWN\n")
+
+
+class Postgres:
+    """The same with a server of many processes."""
+
+    needs = ("/usr/lib/postgresql", "setpriv")
+
+    def __init__(self, _):
+        postgres_setup()
+        self.bin = os.path.dirname(sorted(glob.glob("/usr/lib/postgresql/*/bin/initdb"))[-1])
+        self.where = ("-h", os.path.abspath("new"), "-U", "postgres")
+        self.life = start(f"exec setpriv --reuid 65534 --regid 65534 --clear-groups {self.bin}/postgres -D new/data "
+                          f"-k {os.path.abspath('new')} -c listen_addresses= -c fsync=off", "log")
+        poll(lambda: subprocess.run([f"{self.bin}/pg_isready", "-q", *self.where], check=False).returncode == 0,
+             "the server is not ready")
+        run(f"{self.bin}/pgbench", "-i", "-q", *self.where, "postgres")
+
+    def work(self, _):
+        run(f"{self.bin}/pgbench", "-n", "-c", "3", "-t", "40", *self.where, "postgres")
+
+    def check(self, n):
+        sums = " ".join(f"(SELECT sum({what}) FROM {table})," for what, table in (
+            ("abalance", "pgbench_accounts"), ("tbalance", "pgbench_tellers"), ("bbalance", "pgbench_branches")))
+        got = run(f"{self.bin}/psql", *self.where, "-AtF", " ", "-c",
+                  f"SELECT {sums} (SELECT sum(delta) FROM pgbench_history), (SELECT count(*) FROM pgbench_history)",
+                  "postgres").split()
+        if len(set(got[:4])) != 1 or int(got[4]) != 120 * (n + 1):
+            raise Failed(f"after {n + 1} checkpoints: {got}")
+
+    def end(self):
+        os.kill(self.life.pid, signal.SIGINT)
+
+
+DRIVEN = {"tmux": Tmux, "redis-clients": Redis, "postgres-clients": Postgres}

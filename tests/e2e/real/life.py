@@ -103,9 +103,9 @@ class Life:
         end_children(0)
 
 
-def start(command, output):
+def start(command, output, shell="sh"):
     with open(output, "wb") as out, open(output + ".err", "wb") as err:
-        child = subprocess.Popen(["sh", "-c", command], stdin=subprocess.DEVNULL, stdout=out,
+        child = subprocess.Popen([shell, "-c", command], stdin=subprocess.DEVNULL, stdout=out,
                                  stderr=err, start_new_session=True)
     child.returncode = 0  # reaped by Life, not by Popen
     return Life(child.pid)
