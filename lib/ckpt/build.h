@@ -125,6 +125,13 @@ struct restore {
 	int64_t monotonic_ns, realtime_ns, boottime_ns; /* clocks when it was frozen */
 };
 
+/*
+ * build_read.c: the processes of r->im, with their threads, areas, tables of pages, and whose pages
+ * they have; what they say of each other fits. build_read_done() on failure, too.
+ */
+int build_read(struct restore *r, struct ckpt_err **err);
+void build_read_done(struct restore *r);
+
 /* build_tree.c: births, zombies, helpers. */
 int tree_build(struct restore *r, struct ckpt_err **err);
 void tree_kill(struct restore *r);

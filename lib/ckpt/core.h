@@ -129,4 +129,20 @@ int core_pages_fd(struct core_file *c, bool verify, int *ret_fd, uint64_t *ret_o
 /* Write a plain core file to out_fd. */
 int core_export(struct core_file *c, int out_fd, struct ckpt_err **err);
 
+/* Pages of a process, at `offset` of a file that has them plain. */
+struct core_piece {
+	uint64_t start, n_pages;
+	int fd; /* borrowed */
+	uint64_t offset;
+};
+
+/*
+ * Write a plain core file of a process whose pages are in several files: threads and notes are
+ * those of `threads`, areas and their files those of `memory` (the same core, or that of the
+ * process whose memory it uses), the pages the pieces, in address order. It has no table of runs:
+ * it is for debuggers.
+ */
+int core_compose(const struct core_file *threads, const struct core_file *memory,
+		 const struct core_piece *piece, size_t n, int out_fd, struct ckpt_err **err);
+
 #endif

@@ -75,6 +75,32 @@ static inline uint64_t core_page_align(uint64_t v)
 	return (v + CORE_PAGE - 1) & ~(CORE_PAGE - 1);
 }
 
+/* ---- the head, read; all of it checked against the file's size ---- */
+
+struct core_head {
+	uint64_t file_bytes;
+	uint64_t n_phdr;
+	uint64_t note_offset, note_bytes;
+	uint64_t head_bytes;
+};
+
+struct core_note {
+	uint32_t type;
+	const char *owner; /* NUL-terminated */
+	const uint8_t *desc;
+	size_t bytes;
+	size_t offset; /* of its header, in the notes */
+};
+
+int core_bad(struct ckpt_err **err, const char *what);
+int core_fail_read(struct ckpt_err **err, int rc);
+int core_read_head(int fd, struct core_head *h, struct ckpt_err **err);
+/* All notes; *ret is malloc'd. */
+int core_read_notes(int fd, const struct core_head *h, uint8_t **ret, struct ckpt_err **err);
+/* The next note of a buffer. 1: there is one, 0: no more, negative: damaged. */
+int core_next_note(const uint8_t *buf, size_t len, size_t *pos, struct core_note *ret,
+		   struct ckpt_err **err);
+
 /* ---- the head, written piece by piece ---- */
 
 /*

@@ -29,12 +29,12 @@
 /* A run of pages further than this cannot be real, and sums of such numbers cannot overflow. */
 #define CORE_MAX_PAGES (1ULL << 44)
 
-static int core_bad(struct ckpt_err **err, const char *what)
+int core_bad(struct ckpt_err **err, const char *what)
 {
 	return ckpt_fail(err, EBADMSG, CKPT_E_IMAGE, "the core file is damaged: %s", what);
 }
 
-static int core_fail_read(struct ckpt_err **err, int rc)
+int core_fail_read(struct ckpt_err **err, int rc)
 {
 	if (rc == -ENODATA)
 		return core_bad(err, "it is cut short");
@@ -42,13 +42,6 @@ static int core_fail_read(struct ckpt_err **err, int rc)
 }
 
 /* ---- the frame of the file ---- */
-
-struct core_head {
-	uint64_t file_bytes;
-	uint64_t n_phdr;
-	uint64_t note_offset, note_bytes;
-	uint64_t head_bytes;
-};
 
 static int core_count_phdrs(int fd, const Elf64_Ehdr *eh, uint64_t *ret, struct ckpt_err **err)
 {
@@ -68,7 +61,7 @@ static int core_count_phdrs(int fd, const Elf64_Ehdr *eh, uint64_t *ret, struct 
 	return 0;
 }
 
-static int core_read_head(int fd, struct core_head *h, struct ckpt_err **err)
+int core_read_head(int fd, struct core_head *h, struct ckpt_err **err)
 {
 	Elf64_Ehdr eh;
 	Elf64_Phdr ph;
@@ -145,17 +138,8 @@ int core_head_xxh3(int fd, char hex[33], struct ckpt_err **err)
 
 /* ---- notes ---- */
 
-struct core_note {
-	uint32_t type;
-	const char *owner; /* NUL-terminated */
-	const uint8_t *desc;
-	size_t bytes;
-	size_t offset; /* of its header, in the notes */
-};
-
-/* The next note of a buffer. 1: there is one, 0: no more, negative: damaged. */
-static int core_next_note(const uint8_t *buf, size_t len, size_t *pos, struct core_note *ret,
-			  struct ckpt_err **err)
+int core_next_note(const uint8_t *buf, size_t len, size_t *pos, struct core_note *ret,
+		   struct ckpt_err **err)
 {
 	Elf64_Nhdr h;
 	size_t left = len - *pos;
@@ -394,7 +378,7 @@ static int core_take_frames(struct core_file *c, const struct core_note *n,
 	return 0;
 }
 
-static int core_read_notes(int fd, const struct core_head *h, uint8_t **ret, struct ckpt_err **err)
+int core_read_notes(int fd, const struct core_head *h, uint8_t **ret, struct ckpt_err **err)
 {
 	uint8_t *buf = malloc(h->note_bytes + 1); /* not more than the file holds */
 	int r;

@@ -6,6 +6,7 @@
 #include "areas.h"
 #include "core.h"
 #include "image.h"
+#include "inherit.h"
 #include "safe.h"
 #include "session.h"
 #include "tasks.h"
@@ -19,9 +20,10 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/syscall.h>
+#include <sys/wait.h>
 #include <time.h>
 
-enum { TEXT = 4200, NUMBER = 32 };
+enum { TEXT = 4200, NUMBER = 32, DEPTH_SHOWN = 200 };
 
 struct view {
 	FILE *out;
@@ -148,10 +150,22 @@ static const json_t *object(const struct view *v, const json_t *row)
 	return id > 0 ? json_array_get(v->objects, (size_t)id - 1) : NULL;
 }
 
+static uint64_t inherited_bytes(const json_t *mm)
+{
+	struct inherited h = { 0 };
+	uint64_t bytes = 0;
+
+	if (inherited_parse(&h, mm, NULL) == 0)
+		for (size_t i = 0; i < h.pages.n; i++)
+			bytes += h.pages.range[i].end - h.pages.range[i].start;
+	inherited_done(&h);
+	return bytes;
+}
+
 static void show_memory(const struct view *v, const json_t *task, const struct core_file *core)
 {
 	const json_t *mm = json_object_get(task, "mm"), *areas = json_object_get(mm, "areas"), *row;
-	uint64_t bytes = 0;
+	uint64_t bytes = 0, had;
 	char a[NUMBER], b[NUMBER];
 	size_t i;
 
@@ -161,9 +175,62 @@ static void show_memory(const struct view *v, const json_t *task, const struct c
 		if (area_row_parse(row, &r, NULL) == 0)
 			bytes += r.end - r.start;
 	}
+	if (task_shares(task, PLAN_MM)) {
+		line(v, "memory", "that of process %" PRId64,
+		     number(json_object_get(task, "shares"), "mm", 0));
+		return;
+	}
 	line(v, "memory", "%" PRIu64 " pages saved, %s", core->n_pages,
 	     size_text(core->n_pages * CORE_PAGE, a));
+	had = inherited_bytes(mm) / (uint64_t)CORE_PAGE;
+	if (had)
+		line(v, "", "%" PRIu64 " pages that it has from another process, %s", had,
+		     size_text(had * CORE_PAGE, a));
 	line(v, "", "%zu areas, %s of addresses", json_array_size(areas), size_text(bytes, b));
+}
+
+static void show_relations(const struct view *v, const json_t *task)
+{
+	const json_t *info = json_object_get(task, "info");
+
+	line(v, "parent", "%" PRId64 ", process group %" PRId64 ", session %" PRId64 "%s",
+	     number(info, "ppid", 0), number(info, "pgid", 0), number(info, "sid", 0),
+	     json_is_true(json_object_get(info, "tty")) ? " with a terminal" : "");
+}
+
+static void show_zombie(const struct view *v, const json_t *task)
+{
+	int status = (int)number(json_object_get(task, "zombie"), "status", 0);
+	char sig[NUMBER];
+
+	show_relations(v, task);
+	if (WIFSIGNALED(status))
+		line(v, "state", "ended by %s, not waited for", signal_text(WTERMSIG(status), sig));
+	else
+		line(v, "state", "ended with status %d, not waited for", WEXITSTATUS(status));
+}
+
+/* What it has in common with others, but for its memory. */
+static void show_shares(const struct view *v, const json_t *task)
+{
+	static const struct {
+		enum plan_shared what;
+		const char *member, *words;
+	} row[] = {
+		{ PLAN_FILES, "files", "descriptors" },
+		{ PLAN_FS, "fs", "directories" },
+		{ PLAN_SIGHAND, "sighand", "signal handlers" },
+	};
+
+	const char *label = "shares";
+
+	for (size_t i = 0; i < sizeof(row) / sizeof(row[0]); i++) {
+		if (!task_shares(task, row[i].what))
+			continue;
+		line(v, label, "the %s of process %" PRId64, row[i].words,
+		     number(json_object_get(task, "shares"), row[i].member, 0));
+		label = "";
+	}
 }
 
 static void show_process(const struct view *v, const json_t *task, const struct core_file *core)
@@ -172,13 +239,14 @@ static void show_process(const struct view *v, const json_t *task, const struct 
 	const json_t *info = json_object_get(task, "info"), *cwd = json_object_get(task, "cwd");
 	char buf[TEXT], sig[NUMBER];
 
-	line(v, "program", "%s",
-	     path_text(json_object_get(exe, "object") ? object(v, exe) : exe, buf));
-	line(v, "directory", "%s",
-	     path_text(json_object_get(cwd, "object") ? object(v, cwd) : cwd, buf));
-	line(v, "parent", "%" PRId64 ", process group %" PRId64 ", session %" PRId64 "%s",
-	     number(info, "ppid", 0), number(info, "pgid", 0), number(info, "sid", 0),
-	     json_is_true(json_object_get(info, "tty")) ? " with a terminal" : "");
+	if (exe)
+		line(v, "program", "%s",
+		     path_text(json_object_get(exe, "object") ? object(v, exe) : exe, buf));
+	if (cwd)
+		line(v, "directory", "%s",
+		     path_text(json_object_get(cwd, "object") ? object(v, cwd) : cwd, buf));
+	show_relations(v, task);
+	show_shares(v, task);
 	if (number(info, "stopped", 0))
 		line(v, "state", "stopped by %s",
 		     signal_text((int)number(info, "stopped", 0), sig));
@@ -433,20 +501,29 @@ static int open_core(const struct image *im, pid_t pid, struct core_file *core,
 	return rc < 0 ? rc : core_open(core, fd, err);
 }
 
+static const char *task_name(const json_t *task, char buf[TEXT])
+{
+	return text(json_array_get(json_object_get(task, "threads"), 0), "comm", buf);
+}
+
 static int show_task(const struct view *v, const struct image *im, const json_t *task,
 		     struct ckpt_err **err)
 {
 	struct core_file core = { .fd = -1 };
+	bool zombie = json_object_get(task, "zombie");
 	char name[TEXT];
 	int32_t pid = 0;
 	int rc = js_i32(task, "pid", &pid, err);
 
-	if (rc == 0)
+	if (rc == 0 && !zombie)
 		rc = open_core(im, pid, &core, err);
 	if (rc < 0)
 		return rc;
-	fprintf(v->out, "\nprocess %d (%s)\n", pid,
-		text(json_array_get(json_object_get(task, "threads"), 0), "comm", name));
+	fprintf(v->out, "\nprocess %d (%s)\n", pid, task_name(task, name));
+	if (zombie) {
+		show_zombie(v, task);
+		return 0;
+	}
 	show_process(v, task, &core);
 	show_timers(v, task);
 	show_pending(v, task);
@@ -454,6 +531,33 @@ static int show_task(const struct view *v, const struct image *im, const json_t 
 	show_descriptors(v, task);
 	core_done(&core);
 	return 0;
+}
+
+/* Children below their parents, each process once, whatever the image says. */
+static void show_branch(const struct view *v, const json_t *tasks, size_t at, int depth, bool *seen)
+{
+	const json_t *task = json_array_get(tasks, at), *row;
+	int64_t pid = number(task, "pid", 0);
+	char name[TEXT];
+	size_t i;
+
+	seen[at] = true;
+	fprintf(v->out, "  %*s%" PRId64 " (%s)%s\n", 2 * (depth < 30 ? depth : 30), "", pid,
+		task_name(task, name), json_object_get(task, "zombie") ? ", ended" : "");
+	json_array_foreach(tasks, i, row)
+		if (!seen[i] && number(row, "ppid", 0) == pid && depth < DEPTH_SHOWN)
+			show_branch(v, tasks, i, depth + 1, seen);
+}
+
+static void show_tree(const struct view *v, const json_t *tasks)
+{
+	size_t n = json_array_size(tasks);
+	_cleanup_free_ bool *seen = calloc(n + 1, sizeof(*seen));
+
+	if (n < 2 || !seen)
+		return;
+	fprintf(v->out, "\n%zu processes\n", n);
+	show_branch(v, tasks, 0, 0, seen);
 }
 
 static int show_person(const struct image *im, FILE *out, struct ckpt_err **err)
@@ -469,6 +573,7 @@ static int show_person(const struct image *im, FILE *out, struct ckpt_err **err)
 	v.files = json_object_get(im->manifest, "files");
 	fputs("image\n", out);
 	show_head(&v);
+	show_tree(&v, tasks);
 	json_array_foreach(tasks, i, row) {
 		rc = show_task(&v, im, row, err);
 		if (rc < 0)
@@ -496,56 +601,6 @@ int ckpt_show(struct ckpt_session *s, const char *image, bool json, FILE *out,
 		fputc('\n', out);
 	if (rc == 0 && (fflush(out) || ferror(out)))
 		rc = ckpt_fail_errno(err, errno ? errno : EIO, CKPT_E_SYS, "cannot write");
-	image_done(&im);
-	return rc;
-}
-
-/* ---- a core file ---- */
-
-static int fail_no_process(const json_t *tasks, pid_t pid, struct ckpt_err **err)
-{
-	enum { SHOWN = 20 };
-
-	char list[SHOWN * 12 + 8] = "";
-	const json_t *row;
-	size_t i, len = 0;
-
-	json_array_foreach(tasks, i, row) {
-		if (i == SHOWN) {
-			snprintf(list + len, sizeof(list) - len, ", ...");
-			break;
-		}
-		len += (size_t)snprintf(list + len, sizeof(list) - len, "%s%d", i ? ", " : "",
-					(int)number(row, "pid", 0));
-	}
-	ckpt_fail(err, ESRCH, CKPT_E_NO_PROCESS, "the image holds no process %d", pid);
-	ckpt_hint(err, "it holds %s", list);
-	return -ESRCH;
-}
-
-int ckpt_show_core(struct ckpt_session *s, const char *image, pid_t pid, int out_fd,
-		   struct ckpt_err **err)
-{
-	struct core_file core = { .fd = -1 };
-	struct image im = IMAGE_INIT;
-	const json_t *row;
-	json_t *tasks;
-	bool found = false;
-	size_t i;
-	int rc = image_open(&im, image, err);
-
-	(void)s;
-	if (rc == 0)
-		rc = js_arr(im.manifest, "tasks", &tasks, err);
-	if (rc == 0) {
-		json_array_foreach(tasks, i, row)
-			found |= number(row, "pid", 0) == pid;
-		rc = found ? open_core(&im, pid, &core, err) : fail_no_process(tasks, pid, err);
-	}
-	if (rc == 0) {
-		rc = core_export(&core, out_fd, err);
-		core_done(&core);
-	}
 	image_done(&im);
 	return rc;
 }

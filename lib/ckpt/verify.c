@@ -17,8 +17,8 @@
 
 struct verify {
 	struct ckpt_session *session;
-	struct image im;
-	json_t *objects, *tasks, *files; /* borrowed from the manifest */
+	struct restore r;	       /* the processes as restore reads them */
+	const json_t *objects, *files; /* borrowed from the manifest */
 	size_t n_objects;
 	uint64_t done_bytes, total_bytes;
 };
@@ -94,41 +94,6 @@ static int verify_objects(const struct verify *v, struct ckpt_err **err)
 
 /* ---- tasks ---- */
 
-static int verify_threads(const json_t *task, pid_t pid, const struct core_file *core,
-			  struct ckpt_err **err)
-{
-	json_t *rows;
-	size_t ended;
-	int rc = js_arr(task, "threads", &rows, err);
-
-	if (rc < 0)
-		return rc;
-	ended = json_object_get(json_array_get(rows, 0), "ended") ? 1 : 0;
-	if (json_array_size(rows) <= ended || json_array_size(rows) != core->n_threads + ended)
-		return ckpt_fail(err, EBADMSG, CKPT_E_IMAGE,
-				 "it has %zu threads, and registers of %zu", json_array_size(rows),
-				 core->n_threads);
-	for (size_t i = 0; i < json_array_size(rows); i++) {
-		int32_t tid = 0;
-		size_t k = 0;
-
-		rc = js_i32(json_array_get(rows, i), "tid", &tid, err);
-		if (rc < 0)
-			return rc;
-		if (i == 0 && ended && tid == pid)
-			continue;
-		if (i == 0 && tid != pid)
-			return ckpt_fail(err, EBADMSG, CKPT_E_IMAGE,
-					 "its first thread is %d, not the leader", tid);
-		while (k < core->n_threads && core->threads[k].tid != tid)
-			k++;
-		if (k == core->n_threads)
-			return ckpt_fail(err, EBADMSG, CKPT_E_IMAGE, "thread %d has no registers",
-					 tid);
-	}
-	return 0;
-}
-
 static int verify_descriptors(const struct verify *v, const json_t *task, struct ckpt_err **err);
 
 /* Those of threads with tables of their own. */
@@ -187,135 +152,128 @@ static int verify_descriptors(const struct verify *v, const json_t *task, struct
 	return rc;
 }
 
-/* Areas in order, not overlapping, and all saved pages within them: restore's own reader judges. */
-static int verify_areas(const struct verify *v, json_t *task, const struct core_file *core,
-			struct ckpt_err **err)
+/* The pages; all else in the core file was read with the tree. */
+static int verify_core(const struct verify *v, const struct build *b, uint64_t *ret_bytes,
+		       struct ckpt_err **err)
 {
-	struct restore r = { .kr = { .n_fd = v->n_objects + 1 } };
-	struct build b = { .r = &r, .task = task, .core = *core };
-	int rc = build_areas_parse(&b, err);
-
-	build_areas_done(&b);
-	return rc;
-}
-
-static int open_core(const struct verify *v, pid_t pid, struct core_file *core, uint64_t *ret_bytes,
-		     struct ckpt_err **err)
-{
+	struct core_file core = { .fd = -1 };
 	struct stat st;
 	char name[32];
 	int fd = -1, rc;
 
-	snprintf(name, sizeof(name), "core.%d", pid);
+	snprintf(name, sizeof(name), "core.%d", b->vpid);
 	rc = is_listed(v, name, err);
 	if (rc == 0)
-		rc = image_file_open(&v->im, false, name, &fd, err);
+		rc = image_file_open(&v->r.im, false, name, &fd, err);
 	if (rc < 0)
 		return rc;
 	*ret_bytes = fstat(fd, &st) == 0 ? (uint64_t)st.st_size : 0;
-	return core_open(core, fd, err);
-}
-
-static int verify_task(struct verify *v, json_t *task, struct ckpt_err **err)
-{
-	struct core_file core = { .fd = -1 };
-	uint64_t bytes = 0;
-	json_t *dir;
-	int32_t pid = 0;
-	int rc = js_i32(task, "pid", &pid, err);
-
-	if (rc < 0)
-		return rc;
-	if (pid <= 1)
-		return ckpt_fail(err, EBADMSG, CKPT_E_IMAGE, "pid %d cannot be a process's", pid);
-	if (json_object_get(task, "zombie"))
-		return 0;
-	rc = open_core(v, pid, &core, &bytes, err);
-	if (rc < 0)
-		return ckpt_wrap(err, rc, "process %d", pid);
-	rc = verify_threads(task, pid, &core, err);
-	if (rc == 0)
-		rc = verify_seccomp(task, err);
-	if (rc == 0)
-		rc = verify_tables(v, task, err);
-	if (rc == 0 && !task_shares(task, PLAN_FILES))
-		rc = verify_descriptors(v, task, err);
-	if (rc == 0 && !task_shares(task, PLAN_MM))
-		rc = verify_areas(v, task, &core, err);
-	if (rc == 0 && !task_shares(task, PLAN_FS))
-		rc = js_obj(task, "cwd", &dir, err);
-	if (rc == 0 && !task_shares(task, PLAN_FS))
-		rc = js_obj(task, "root", &dir, err);
+	rc = core_open(&core, fd, err);
 	if (rc == 0)
 		rc = core_verify(&core, err);
 	core_done(&core);
-	if (rc < 0)
-		return ckpt_wrap(err, rc, "process %d", pid);
-	return progress(v, bytes, err);
-}
-
-/* Every process once, the root first, and an order in which they can be made. */
-static int verify_tree(const struct verify *v, struct ckpt_err **err)
-{
-	struct plan plan = { 0 };
-	int32_t root = 0, pid = 0;
-	int rc = js_i32(v->im.manifest, "root_pid", &root, err);
-
-	if (rc == 0)
-		rc = tasks_plan_image(v->tasks, &plan, err);
-	plan_done(&plan);
-	if (rc == 0)
-		rc = js_i32(json_array_get(v->tasks, 0), "pid", &pid, err);
-	if (rc == 0 && pid != root)
-		rc = ckpt_fail(err, EBADMSG, CKPT_E_IMAGE, "its root process %d is not there",
-			       root);
 	return rc;
 }
 
-static int verify(struct verify *v, struct ckpt_err **err)
+/* Every thread's registers were found when the tree was read. */
+static int verify_registers(const struct build *b, struct ckpt_err **err)
 {
-	const json_t *m = v->im.manifest;
-	int rc = js_arr(m, "objects", &v->objects, err);
+	size_t n = b->n_threads - (b->thread[0].ended ? 1 : 0);
+
+	if (b->core.n_threads == n)
+		return 0;
+	return ckpt_fail(err, EBADMSG, CKPT_E_IMAGE, "it has %zu threads, and registers of %zu", n,
+			 b->core.n_threads);
+}
+
+static int verify_process(struct verify *v, const struct build *b, struct ckpt_err **err)
+{
+	uint64_t bytes = 0;
+	json_t *dir;
+	int rc;
+
+	if (b->zombie)
+		return 0;
+	rc = verify_registers(b, err);
+	if (rc == 0)
+		rc = verify_seccomp(b->task, err);
+	if (rc == 0)
+		rc = verify_tables(v, b->task, err);
+	if (rc == 0 && b->files_owner == b)
+		rc = verify_descriptors(v, b->task, err);
+	if (rc == 0 && b->fs_owner == b)
+		rc = js_obj(b->task, "cwd", &dir, err);
+	if (rc == 0 && b->fs_owner == b)
+		rc = js_obj(b->task, "root", &dir, err);
+	if (rc == 0)
+		rc = verify_core(v, b, &bytes, err);
+	if (rc < 0)
+		return ckpt_wrap(err, rc, "process %d", b->vpid);
+	return progress(v, bytes, err);
+}
+
+/* The processes, by restore's own reader, the root first. */
+static int verify_tree(struct verify *v, struct ckpt_err **err)
+{
+	int32_t root = 0;
+	int rc = js_i32(v->r.im.manifest, "root_pid", &root, err);
 
 	if (rc == 0)
-		rc = js_arr(m, "tasks", &v->tasks, err);
-	if (rc == 0)
-		rc = js_arr(m, "files", &v->files, err);
-	if (rc < 0)
-		return rc;
+		rc = build_read(&v->r, err);
+	if (rc == 0 && v->r.proc[0].vpid != root)
+		rc = ckpt_fail(err, EBADMSG, CKPT_E_IMAGE, "its root process %d is not there",
+			       root);
+	v->objects = v->r.kr.objects;
 	v->n_objects = json_array_size(v->objects);
-	for (size_t i = 0; i < json_array_size(v->files); i++) {
-		const json_t *row = json_array_get(v->files, i);
+	return rc;
+}
+
+static int list_files(struct verify *v, struct ckpt_err **err)
+{
+	json_t *files = NULL;
+	int rc = js_arr(v->r.im.manifest, "files", &files, err);
+
+	v->files = files;
+	for (size_t i = 0; rc == 0 && i < json_array_size(files); i++) {
+		const json_t *row = json_array_get(files, i);
 		const char *name = "";
 		uint64_t bytes = 0;
 
 		rc = js_str(row, "name", &name, err);
 		if (rc == 0)
 			rc = js_u64(row, "bytes", &bytes, err);
-		if (rc < 0)
-			return rc;
 		/* The others were read when the image was opened. */
-		if (!strncmp(name, "core.", 5))
+		if (rc == 0 && !strncmp(name, "core.", 5))
 			v->total_bytes += bytes;
 	}
-	rc = verify_tree(v, err);
+	return rc;
+}
+
+static int verify(struct verify *v, struct ckpt_err **err)
+{
+	const json_t *m = v->r.im.manifest;
+	int rc = list_files(v, err);
+
 	if (rc == 0)
-		rc = sysvipc_need(&v->im, json_object_get(m, "sysv"), false, true, err);
+		rc = verify_tree(v, err);
+	if (rc == 0)
+		rc = sysvipc_need(&v->r.im, json_object_get(m, "sysv"), false, true, err);
 	if (rc == 0)
 		rc = verify_objects(v, err);
-	for (size_t i = 0; rc == 0 && i < json_array_size(v->tasks); i++)
-		rc = verify_task(v, json_array_get(v->tasks, i), err);
+	for (size_t i = 0; rc == 0 && i < v->r.n_procs; i++)
+		rc = verify_process(v, &v->r.proc[i], err);
 	return rc;
 }
 
 int ckpt_verify(struct ckpt_session *s, const char *image, struct ckpt_err **err)
 {
-	struct verify v = { .session = s, .im = IMAGE_INIT };
-	int rc = image_open(&v.im, image, err);
+	struct verify v = { .session = s, .r = { .im = IMAGE_INIT } };
+	int rc = image_open(&v.r.im, image, err);
 
 	if (rc < 0)
 		return rc;
 	rc = verify(&v, err);
-	image_done(&v.im);
+	build_read_done(&v.r);
+	image_done(&v.r.im);
 	return rc;
 }
