@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-/* ebpf-ckpt attach: checkpoint a running process. */
+/* ebpf-ckpt attach: checkpoint a running process and its children. */
 #include "cli.h"
 #include <ctype.h>
 #include <dirent.h>
@@ -32,12 +32,12 @@ struct attach_args {
 static const struct argp_option options[] = {
 	{ "name", OPT_NAME, "NAME", 0, "Checkpoint the one process of this name", 0 },
 	{ "output", 'o', "DIR", 0, "Make the image here (default ckpt-NAME-PID-TIME)", 0 },
-	{ "kill", OPT_KILL, NULL, 0, "End the process once the image is safe on disk", 1 },
-	{ "stop", OPT_STOP, NULL, 0, "Leave it stopped", 1 },
-	{ "cont", OPT_CONT, NULL, 0, "Let it go on even if it was stopped", 1 },
+	{ "kill", OPT_KILL, NULL, 0, "End them once the image is safe on disk", 1 },
+	{ "stop", OPT_STOP, NULL, 0, "Leave them stopped", 1 },
+	{ "cont", OPT_CONT, NULL, 0, "Let all go on, even those that were stopped", 1 },
 	{ "only", OPT_ONLY, NULL, 0, "This process alone, without its children", 2 },
 	{ "frozen", OPT_FROZEN, NULL, 0,
-	  "Keep it frozen while writing, instead of writing from a copy-on-write twin", 2 },
+	  "Keep them frozen while writing, instead of writing from copy-on-write twins", 2 },
 	{ "compress", OPT_COMPRESS, "LEVEL", OPTION_ARG_OPTIONAL,
 	  "Compress memory with zstd (1 to 19, default 1)", 2 },
 	{ "ext-unix", OPT_EXT_UNIX, NULL, 0,
@@ -141,8 +141,8 @@ static const struct argp argp = {
 	options,
 	parse,
 	"PID\n--name NAME",
-	"Checkpoint a running process to a directory, its image. The process goes on, and is paused "
-	"for a moment only."
+	"Checkpoint a running process and its children to a directory, their image. They go on, and "
+	"are paused for a moment only."
 	"\v"
 	"Examples:\n"
 	"  ebpf-ckpt attach 4711 -o /var/tmp/job1\n"
@@ -371,7 +371,7 @@ static int run(int argc, char **argv)
 
 const struct cli_command cmd_attach = {
 	.name = "attach",
-	.summary = "checkpoint a running process",
+	.summary = "checkpoint a running process and its children",
 	.argp = &argp,
 	.run = run,
 };

@@ -50,9 +50,9 @@ static const struct argp argp = {
 	options,
 	parse,
 	"[PID]",
-	"Tell what this machine can do or, given a PID, whether that process can be checkpointed: "
-	"one row for each resource, and for each 'no' the reason and what to do. The process is not "
-	"touched."
+	"Tell what this machine can do or, given a PID, whether that process and its children can be "
+	"checkpointed: one row for each resource, and for each 'no' the reason and what to do. They "
+	"are not touched."
 	"\v"
 	"Examples:\n"
 	"  ebpf-ckpt check\n"

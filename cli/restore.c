@@ -11,9 +11,10 @@ struct restore_args {
 };
 
 static const struct argp_option options[] = {
-	{ "detach", OPT_DETACH, NULL, 0, "Print its pid and return; it lives on by itself", 0 },
+	{ "detach", OPT_DETACH, NULL, 0, "Print the pid and return; they live on by themselves",
+	  0 },
 	{ "new-pidns", OPT_NEW_PIDNS, NULL, 0,
-	  "In a pid namespace of its own, so that its pid cannot be taken", 0 },
+	  "In a pid namespace of their own, so that no pid can be taken", 0 },
 	{ "allow-changed", OPT_ALLOW_CHANGED, NULL, 0,
 	  "Even if files are not what they were at the checkpoint", 0 },
 	{ 0 },
@@ -49,8 +50,8 @@ static const struct argp argp = {
 	options,
 	parse,
 	"DIR",
-	"Restore the process of an image. In the foreground, signals that are sent to this command "
-	"go to the process, and it ends as the process ends."
+	"Restore the processes of an image. In the foreground, signals that are sent to this command "
+	"go to the first of them, and it ends as that ends."
 	"\v"
 	"Examples:\n"
 	"  ebpf-ckpt restore /var/tmp/job1\n"
@@ -140,7 +141,7 @@ static int run(int argc, char **argv)
 
 const struct cli_command cmd_restore = {
 	.name = "restore",
-	.summary = "bring a checkpointed process back",
+	.summary = "bring checkpointed processes back",
 	.argp = &argp,
 	.run = run,
 };
