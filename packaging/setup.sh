@@ -12,7 +12,7 @@ packages_build="gcc libc6-dev make cmake pkg-config clang llvm bpftool libbpf-de
     libjansson-dev libzstd-dev libxxhash-dev"
 packages_tests="libcmocka-dev bats jq gdb strace elfutils xxhash python3 perl gawk xz-utils sqlite3
     coreutils util-linux procps man-db groff libcap2-bin e2fsprogs git ruby php-cli lua5.4 nodejs
-    default-jdk-headless"
+    default-jdk-headless tmux vim-tiny redis-tools postgresql"
 packages_demo="python3"
 
 # install_packages SET...: those of the named sets that are missing.
@@ -34,7 +34,21 @@ install_packages() {
     fi
     echo "installing: ${missing[*]}"
     export DEBIAN_FRONTEND=noninteractive
-    apt-get update -q >/dev/null && apt-get install -y -q --no-install-recommends "${missing[@]}" >/dev/null
+    apt-get update -q >/dev/null && without_services apt-get install -y -q --no-install-recommends "${missing[@]}" >/dev/null
+}
+
+# without_services COMMAND...: packages are installed, but the services that come with them are not started.
+without_services() {
+    local policy=/usr/sbin/policy-rc.d status
+    if [ -e $policy ]; then
+        "$@"
+        return
+    fi
+    printf '#!/bin/sh\nexit 101\n' >$policy && chmod +x $policy || return 1
+    "$@"
+    status=$?
+    rm -f $policy
+    return $status
 }
 
 # build_tree DIR [CMAKE OPTION...]

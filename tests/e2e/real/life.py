@@ -104,9 +104,12 @@ class Life:
 
 
 def start(command, output, shell="sh"):
+    """Temporary files go to the working directory, too."""
+    os.makedirs("tmp", exist_ok=True)
     with open(output, "wb") as out, open(output + ".err", "wb") as err:
         child = subprocess.Popen([shell, "-c", command], stdin=subprocess.DEVNULL, stdout=out,
-                                 stderr=err, start_new_session=True)
+                                 stderr=err, env=dict(os.environ, TMPDIR=os.path.abspath("tmp")),
+                                 start_new_session=True)
     child.returncode = 0  # reaped by Life, not by Popen
     return Life(child.pid)
 
