@@ -4,8 +4,8 @@
  *
  *   look    snapshot the running tree, judge every resource, make the image's directory
  *   freeze  stop every thread of every process                           --- the pause begins
- *   take    snapshot again (this one is the truth), registers, queues, contents that live in the
- *           kernel
+ *           snapshot again (this one is the truth), judge again
+ *   take    registers, queues, contents that live in the kernel
  *   fork    a copy-on-write twin of each process, or a copy of its pages when they are few
  *   thaw    let the tree go on                                           --- the pause ends
  *   write   the pages of the twins, the manifest
@@ -38,6 +38,9 @@
 #include <string.h>
 
 #define DELETED_LIMIT_DEFAULT (64ULL << 20)
+/* Between tries a program runs for twice as long as before: a quarter of a second in all. */
+#define FREEZE_TRIES	8
+#define FREEZE_AGAIN_NS 1000000L
 
 /* Each takes a millisecond or so. */
 
@@ -65,8 +68,9 @@ struct dump {
 	bool has_twins;
 	uint64_t pages_done, pages_total; /* bytes, for the progress */
 	struct stage_clock stages;
-	uint64_t freeze_us;
-	struct timespec clocks[3]; /* monotonic, real, boot time when it was frozen */
+	struct ckpt_findings *refused; /* why the frozen tree could not be taken, the last time */
+	uint64_t freeze_us, paused_us; /* since when it is frozen; how long it was before */
+	struct timespec clocks[3];     /* monotonic, real, boot time when it was frozen */
 	struct ckpt_dump_result *ret;
 };
 
@@ -78,22 +82,32 @@ static void drop_snapshot(struct dump *d)
 	d->snap = NULL;
 }
 
-static void dump_done(struct dump *d)
+/* The tree goes on, and what was found of it while it stood still is forgotten. */
+static void let_go(struct dump *d)
 {
 	freeze_thaw(&d->freeze);
 	for (size_t i = 0; i < d->n_procs; i++)
 		dump_process_done(&d->proc[i]);
 	free(d->proc);
+	d->proc = NULL;
+	d->n_procs = 0;
+	plan_done(&d->plan);
+	drop_snapshot(d);
+	tree_done(&d->tree);
+	objects_drop_in_flight(&d->kd);
+	kind_pids_close(&d->kd);
+}
+
+static void dump_done(struct dump *d)
+{
+	let_go(d);
 	if (d->clock_runs)
 		trace_clock_stop(&d->clock);
 	image_writer_done(&d->image);
 	stash_done(&d->stash);
-	plan_done(&d->plan);
-	drop_snapshot(d);
-	tree_done(&d->tree);
+	ckpt_findings_free(d->refused);
 	json_decref(d->objects);
 	json_decref(d->sysv);
-	kind_pids_close(&d->kd);
 }
 
 static int still_wanted(struct dump *d, struct ckpt_err **err)
@@ -101,31 +115,6 @@ static int still_wanted(struct dump *d, struct ckpt_err **err)
 	if (!worker_cancelled(d->w))
 		return 0;
 	return ckpt_fail(err, EINTR, CKPT_E_INTERRUPTED, "interrupted; nothing was written");
-}
-
-/* Judge the frozen tree, of which d->snap is the snapshot. */
-static int judge(struct dump *d, struct ckpt_err **err)
-{
-	struct ckpt_findings *f = calloc(1, sizeof(*f));
-	_cleanup_free_ pid_t *pids = NULL;
-	size_t n = 0;
-	int rc = f ? objects_collect(&d->os, d->snap, &d->tree, err) : ckpt_fail_nomem(err);
-
-	d->kd.snap = d->snap;
-	d->kd.frozen = true;
-	pids = tree_pids(&d->tree, false, &n);
-	if (rc == 0)
-		rc = pids ? kind_pids_open(&d->kd, pids, n, err) : ckpt_fail_nomem(err);
-	if (rc == 0)
-		rc = objects_collect_in_flight(&d->os, &d->kd, d->snap, err);
-	if (rc == 0)
-		rc = look_resources(d->loader, &d->tree, &d->kd, &d->os, f, err);
-	if (rc == 0)
-		rc = look_births(d->snap, &d->tree, &d->plan, f, err);
-	if (rc == 0)
-		rc = look_verdict(f, d->pid, err);
-	ckpt_findings_free(f);
-	return rc;
 }
 
 /* ---- step 1 ---- */
@@ -164,6 +153,46 @@ static int look(struct dump *d, struct ckpt_err **err)
 }
 
 /* ---- steps 3 and 4 ---- */
+
+/* Judge the frozen tree, of which d->snap is the snapshot. */
+static int judge(struct dump *d, struct ckpt_findings *f, struct ckpt_err **err)
+{
+	_cleanup_free_ pid_t *pids = NULL;
+	size_t n = 0;
+	int rc = objects_collect(&d->os, d->snap, &d->tree, err);
+
+	d->kd.snap = d->snap;
+	d->kd.frozen = true;
+	pids = tree_pids(&d->tree, false, &n);
+	if (rc == 0)
+		rc = pids ? kind_pids_open(&d->kd, pids, n, err) : ckpt_fail_nomem(err);
+	if (rc == 0)
+		rc = objects_collect_in_flight(&d->os, &d->kd, d->snap, err);
+	if (rc == 0)
+		rc = look_resources(d->loader, &d->tree, &d->kd, &d->os, f, err);
+	if (rc == 0)
+		rc = look_births(d->snap, &d->tree, &d->plan, f, err);
+	return rc;
+}
+
+/*
+ * 1: it is refused for a reason that the look at the running tree did not find, nor the last try:
+ * perhaps for a moment only.
+ */
+static int judge_frozen(struct dump *d, bool last_try, struct ckpt_err **err)
+{
+	struct ckpt_findings *f = calloc(1, sizeof(*f));
+	bool again;
+	int rc = f ? judge(d, f, err) : ckpt_fail_nomem(err);
+
+	if (rc == 0 && f->n_no) {
+		again = !last_try && !(d->refused && look_same_refusals(d->refused, f));
+		rc = again ? 1 : look_verdict(f, d->pid, err);
+	}
+	ckpt_findings_free(d->refused);
+	d->refused = f;
+	return rc;
+}
 
 static int list_processes(struct dump *d, struct ckpt_err **err)
 {
@@ -248,13 +277,18 @@ static int take_processes(struct dump *d, struct ckpt_err **err)
 	return rc;
 }
 
-static int take(struct dump *d, struct ckpt_err **err)
+/* One try: freeze all, and look at what stands still. 1: try again. */
+static int freeze_once(struct dump *d, bool last_try, struct ckpt_err **err)
 {
 	_cleanup_free_ pid_t *pids = NULL;
 	struct loader_why why = { 0 };
 	size_t n;
 	int rc;
 
+	d->freeze_us = now_us();
+	rc = freeze_tree(&d->freeze, d->loader, d->pid, d->opts->only, &d->tree, err);
+	if (rc < 0)
+		return rc;
 	pids = tree_pids(&d->tree, true, &n);
 	if (!pids)
 		return ckpt_fail_nomem(err);
@@ -272,10 +306,34 @@ static int take(struct dump *d, struct ckpt_err **err)
 		rc = list_processes(d, err);
 	if (rc == 0)
 		rc = same_processes(d, err);
-	if (rc == 0)
-		rc = judge(d, err); /* they may have opened something since */
-	if (rc == 0)
-		rc = find_makers(d, err);
+	return rc < 0 ? rc : judge_frozen(d, last_try, err);
+}
+
+/*
+ * What a program holds for a moment only (top(1) opens files of strangers in /proc) is in the way
+ * when it is frozen just then: it goes on for a little while, and is frozen again.
+ */
+static int freeze_and_look(struct dump *d, struct ckpt_err **err)
+{
+	for (int i = 1;; i++) {
+		const struct timespec while_it_runs = { 0, FREEZE_AGAIN_NS << i };
+		int rc = freeze_once(d, i == FREEZE_TRIES, err);
+
+		if (rc <= 0)
+			return rc;
+		let_go(d);
+		d->paused_us += now_us() - d->freeze_us;
+		rc = still_wanted(d, err);
+		if (rc < 0)
+			return rc;
+		nanosleep(&while_it_runs, NULL);
+	}
+}
+
+static int take(struct dump *d, struct ckpt_err **err)
+{
+	int rc = find_makers(d, err);
+
 	if (rc == 0)
 		rc = take_processes(d, err);
 	if (rc == 0)
@@ -334,7 +392,7 @@ static int fork_twins(struct dump *d, struct ckpt_err **err)
 
 static void pause_ends(struct dump *d)
 {
-	d->ret->pause_us = now_us() - d->freeze_us;
+	d->ret->pause_us = d->paused_us + now_us() - d->freeze_us;
 }
 
 /* ---- step 7 ---- */
@@ -478,10 +536,8 @@ static int isolate_twins(struct dump *d, struct ckpt_err **err)
 
 static int freeze_and_fork(struct dump *d, struct ckpt_err **err)
 {
-	int rc;
+	int rc = freeze_and_look(d, err);
 
-	d->freeze_us = now_us();
-	rc = freeze_tree(&d->freeze, d->loader, d->pid, d->opts->only, &d->tree, err);
 	if (rc < 0)
 		return rc;
 	stage_done(&d->stages, "freeze");

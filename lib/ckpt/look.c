@@ -486,7 +486,7 @@ static const struct ckpt_finding *next_no(const struct ckpt_findings *f, size_t 
 	return *i < f->n ? &f->row[(*i)++] : NULL;
 }
 
-static bool same_refusals(const struct ckpt_findings *a, const struct ckpt_findings *b)
+bool look_same_refusals(const struct ckpt_findings *a, const struct ckpt_findings *b)
 {
 	const struct ckpt_finding *x, *y;
 	size_t i = 0, k = 0;
@@ -518,8 +518,8 @@ int look_running(struct look *k, struct loader *l, pid_t pid, bool only,
 		struct ckpt_err *why = NULL;
 
 		rc = look_once(k, l, pid, only, like, &why);
-		k->settled =
-			rc == 0 && (!k->f->n_no || (before.f && same_refusals(before.f, k->f)));
+		k->settled = rc == 0 &&
+			     (!k->f->n_no || (before.f && look_same_refusals(before.f, k->f)));
 		if (k->settled)
 			break;
 		if (rc < 0 && (i + 1 == LOOKS_MAX || !is_passing(why, pid))) {

@@ -27,6 +27,9 @@ int look_births(const struct snapshot *s, const struct tree *t, struct plan *ret
 /* The first "no" of the findings as an error (and how many more there are), or 0. */
 int look_verdict(const struct ckpt_findings *f, pid_t pid, struct ckpt_err **err);
 
+/* Do both say no to the same? */
+bool look_same_refusals(const struct ckpt_findings *a, const struct ckpt_findings *b);
+
 /* Is the thread on its way out? It has given up its descriptors, and will run no more of the
  * program. */
 bool task_is_exiting(const struct rec_task *t);
