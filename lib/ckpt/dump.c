@@ -378,7 +378,7 @@ static int fork_twins(struct dump *d, struct ckpt_err **err)
 		if (d->proc[i].mm_owner == &d->proc[i])
 			rc = dump_process_stash(&d->proc[i], &d->stash, d->snap, twins, err);
 	for (size_t i = 0; rc == 0 && twins && i < d->n_procs; i++)
-		if (d->proc[i].mm_owner == &d->proc[i] && !d->proc[i].found)
+		if (d->proc[i].mm_owner == &d->proc[i] && !d->proc[i].aside)
 			rc = dump_process_fork(&d->proc[i], d->snap, err);
 	d->has_twins = twins;
 	if (rc != -EAGAIN && rc != -ENOMEM)

@@ -84,18 +84,25 @@ static int stash_run(struct stash *st, pid_t pid, int *mem, struct core_run *r)
 	return rc;
 }
 
-/* Copy all pages of the frozen process that are in p->pages. */
-static int stash_pages(struct dump_process *p, struct stash *st, struct ckpt_err **err)
+/* Copy the pages of the frozen process that are in p->pages; `all`, or what a fork would lose. */
+static int stash_pages(struct dump_process *p, struct stash *st, const struct snapshot *s, bool all,
+		       struct ckpt_err **err)
 {
 	_cleanup_close_ int mem = -1;
+	size_t first, n;
 	int rc = stash_open(st, err);
 
+	snapshot_vmas_of(s, p->tgid, &first, &n);
 	p->stash_at = st->bytes;
 	for (size_t i = 0; rc == 0 && i < p->pages.n_runs; i++) {
-		rc = stash_run(st, p->tid, &mem, &p->pages.run[i]);
+		struct core_run *r = &p->pages.run[i];
+
+		if (!all && !area_not_forked(s->vmas[first + r->area].rec))
+			continue;
+		rc = stash_run(st, p->tid, &mem, r);
 		if (rc < 0)
 			ckpt_fail_errno(err, rc, CKPT_E_GONE, "read memory at %#llx of process %d",
-					(unsigned long long)p->pages.run[i].start, p->tgid);
+					(unsigned long long)r->start, p->tgid);
 	}
 	return rc;
 }
@@ -117,39 +124,43 @@ static const struct dump_process *page_parent(const struct dump_process *p)
 	return p->maker && !p->maker->zombie && p->maker->mm_owner == p->maker ? p->maker : NULL;
 }
 
+/* While both are frozen. */
 static int find_inherited(struct dump_process *p, const struct snapshot *s, struct ckpt_err **err)
 {
 	const struct dump_process *parent = page_parent(p);
 
-	/* A parent without a twin has run on and is no measure for a child with one. */
-	if (!parent || (p->twin.pid && !parent->twin.pid))
-		return 0;
-	return inherited_find(&p->inherited, &p->pages, s, p->tgid, dump_process_mem(p),
-			      parent->tgid, dump_process_mem(parent), err);
+	return parent ? inherited_find(&p->inherited, &p->pages, s, p->tgid, p->tid, parent->tgid,
+				       parent->tid, err)
+		      : 0;
+}
+
+static bool is_small(const struct dump_process *p, const struct stash *st)
+{
+	return p->pages.n_pages <= SMALL_PAGES && st->bytes < STASH_MAX_BYTES;
 }
 
 int dump_process_stash(struct dump_process *p, struct stash *st, const struct snapshot *s,
 		       bool twin, struct ckpt_err **err)
 {
 	int rc = area_pages_find(&p->pages, s, p->tgid, p->tid, AREA_ALL, err);
-	bool small = p->pages.n_pages <= SMALL_PAGES && st->bytes < STASH_MAX_BYTES;
 
+	/* A child that has most of its pages from its maker is small without them. */
+	if (rc == 0)
+		rc = find_inherited(p, s, err);
 	if (rc < 0)
 		return rc;
-	/* Two that have twins are compared by these, later. */
-	if (small || !twin) {
-		rc = find_inherited(p, s, err);
-		p->found = rc == 0;
-	}
-	if (rc < 0 || !twin)
-		return rc;
-	if (small)
-		return stash_pages(p, st, err);
+	p->found = !twin || is_small(p, st) || p->inherited.pages.n;
+	if (!twin)
+		return 0;
+	p->aside = is_small(p, st);
+	if (p->found)
+		return p->aside || any_unforked(p, s) ? stash_pages(p, st, s, p->aside, err) : 0;
+	/* The others are left to the twin, when the program runs again. */
 	area_pages_done(&p->pages);
 	if (!any_unforked(p, s))
 		return 0;
 	rc = area_pages_find(&p->pages, s, p->tgid, p->tid, AREA_UNFORKED, err);
-	return rc < 0 || !p->pages.n_runs ? rc : stash_pages(p, st, err);
+	return rc < 0 || !p->pages.n_runs ? rc : stash_pages(p, st, s, true, err);
 }
 
 /* ---- the twin ---- */
@@ -196,8 +207,6 @@ int dump_process_find(struct dump_process *p, const struct snapshot *s, struct c
 		if (rc == 0)
 			rc = area_pages_join(&p->pages, &rest, err);
 		area_pages_done(&rest);
-		if (rc == 0)
-			rc = find_inherited(p, s, err);
 		p->found = true;
 	}
 	if (p->twin.pid)

@@ -24,6 +24,7 @@ struct dump_process {
 	struct area_pages pages;
 	struct inherited inherited; /* pages that its maker's core has */
 	bool found; /* `pages` are all its pages, and set aside where they must be */
+	bool aside; /* all of them are: it needs no twin */
 	struct twin twin;
 	uint64_t stash_at; /* where its part of the stash begins */
 };
@@ -42,9 +43,9 @@ void stash_done(struct stash *st);
 pid_t dump_process_mem(const struct dump_process *p);
 
 /*
- * Within the pause: set the pages aside that cannot be read later. A process of few pages is copied
- * whole (p->found), and needs no twin; of others what a fork would lose, unless they are read
- * frozen (`twin` false).
+ * Within the pause: find out which pages are its maker's, and set the pages aside that cannot be
+ * read later. A process of few other pages is copied whole (p->aside), and needs no twin; of others
+ * what a fork would lose, unless they are read frozen (`twin` false).
  */
 int dump_process_stash(struct dump_process *p, struct stash *st, const struct snapshot *s,
 		       bool twin, struct ckpt_err **err);

@@ -107,6 +107,9 @@ static void look_at_pid(struct taken_list *l, pid_t pid)
 			comm[strcspn(comm, "\n")] = 0;
 		fclose(f);
 	}
+	/* Gone by now: where many were killed, init takes its time. */
+	if (!f && kill(pid, 0) < 0 && errno == ESRCH)
+		return;
 	safe_text(safe, sizeof(safe), comm);
 	if (l->n++ < 5 && l->len < sizeof(l->text))
 		l->len += (size_t)snprintf(l->text + l->len, sizeof(l->text) - l->len, "%s%d (%s)",
