@@ -1004,12 +1004,16 @@ static __always_inline void write_mm(struct seq_file *seq, struct scratch *s,
 	bpf_seq_write(seq, out, sizeof(*out));
 }
 
+/*
+ * Without the path itself, which the loader asks /proc for: nothing holds a running task's directories
+ * and executable for us, and bpf_d_path() would go through pointers of what another CPU frees at
+ * this moment. All else is read by loads that may fail.
+ */
 static __always_inline void write_one_path(struct seq_file *seq, struct scratch *s,
 					   struct path *path, struct inode *inode,
 					   struct file *file, __s32 tgid, __u32 what)
 {
 	struct rec_path *out = &s->path;
-	__u32 len;
 
 	__builtin_memset(out, 0, sizeof(*out));
 	rec_init(&out->head, REC_PATH, sizeof(*out));
@@ -1021,11 +1025,8 @@ static __always_inline void write_one_path(struct seq_file *seq, struct scratch 
 		out->inode.f_flags = file->f_flags;
 		out->inode.f_mode = file->f_mode;
 	}
-	len = fill_path(s, path, &out->inode.unhashed, &out->head.flags);
-	out->inode.path_len = len;
-	out->head.len = sizeof(*out) + path_bytes(len);
+	out->inode.unhashed = dentry_unhashed(BPF_CORE_READ(path, dentry));
 	bpf_seq_write(seq, out, sizeof(*out));
-	write_path(seq, s, len);
 }
 
 static __always_inline void write_fs(struct seq_file *seq, struct scratch *s,

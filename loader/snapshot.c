@@ -7,8 +7,10 @@
 
 #include <bpf/bpf.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <linux/bpf.h>
 #include <sched.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/syscall.h>
@@ -35,6 +37,8 @@ struct snapshot_full {
 	const void **rows[REC_TYPE_NR]; /* owned: records by type, sorted */
 	size_t n_rows[REC_TYPE_NR];
 	const struct rec_task **by_tid; /* owned */
+	char **links;			/* owned: paths of REC_PATH rows, NULL: none */
+	size_t n_links;
 };
 
 static int buffer_reserve(struct buffer *b, size_t room)
@@ -614,6 +618,62 @@ static int pair_paths(struct snapshot_full *s, enum rec_type type, size_t inode_
 	return 0;
 }
 
+/*
+ * A path that the kernel looked up for us under /proc; malloc'd, NULL: none, *ret_rc says if for
+ * want of memory. The mark of an unlinked one is kept, for take_path().
+ */
+static char *read_link(struct rec_path *rec, int *ret_rc)
+{
+	static const char *const names[] = {
+		[REC_PATH_EXE] = "exe", [REC_PATH_CWD] = "cwd", [REC_PATH_ROOT] = "root"
+	};
+	char link[64], path[REC_PATH_MAX + 16];
+	ssize_t n;
+	char *copy;
+
+	snprintf(link, sizeof(link), "/proc/%d/%s", rec->tgid, names[rec->what]);
+	n = readlink(link, path, sizeof(path) - 1);
+	if (n < 0 && errno == ENAMETOOLONG)
+		rec->head.flags |= REC_F_TRUNCATED;
+	if (n <= 0)
+		return NULL; /* it has ended */
+	/* Unlinked since the record was made? Unless its name ends like that. */
+	path[n] = '\0';
+	if (!rec->inode.unhashed && n > 10 && !strcmp(path + n - 10, " (deleted)") &&
+	    faccessat(AT_FDCWD, path, F_OK, AT_SYMLINK_NOFOLLOW) < 0)
+		rec->inode.unhashed = 1;
+	rec->inode.path_len = (__u32)n;
+	copy = malloc((size_t)n + 1);
+	if (!copy)
+		*ret_rc = -ENOMEM;
+	else
+		memcpy(copy, path, (size_t)n);
+	return copy;
+}
+
+static int link_paths(struct snapshot_full *s, struct snap_path *paths)
+{
+	size_t n = s->n_rows[REC_PATH];
+	int rc = 0;
+
+	s->links = calloc(n ? n : 1, sizeof(*s->links));
+	if (!s->links)
+		return -ENOMEM;
+	s->n_links = n;
+	for (size_t i = 0; i < n && rc == 0; i++) {
+		/* As in pair_paths(): the memory is ours. */
+		struct rec_path *rec =
+			(void *)(s->buf.data + ((const char *)paths[i].rec - s->buf.data));
+
+		if (rec->what < REC_PATH_EXE || rec->what > REC_PATH_ROOT)
+			continue;
+		s->links[i] = read_link(rec, &rc);
+		if (s->links[i])
+			paths[i].path = take_path(&rec->inode, s->links[i]);
+	}
+	return rc;
+}
+
 _Static_assert(sizeof(struct snap_vma) == sizeof(struct snap_file) &&
 		       sizeof(struct snap_vma) == sizeof(struct snap_path) &&
 		       offsetof(struct snap_vma, path) == offsetof(struct snap_file, path) &&
@@ -682,6 +742,9 @@ static int publish(struct snapshot_full *s)
 		return rc;
 	pub->paths = (void *)pairs;
 	pub->n_paths = s->n_rows[REC_PATH];
+	rc = link_paths(s, pub->paths);
+	if (rc < 0)
+		return rc;
 
 	s->by_tid = calloc(n_tasks ? n_tasks : 1, sizeof(*s->by_tid));
 	if (!s->by_tid)
@@ -937,6 +1000,9 @@ void snapshot_free(struct snapshot *pub)
 	free(pub->files);
 	free(pub->paths);
 	free(s->by_tid);
+	for (size_t i = 0; i < s->n_links; i++)
+		free(s->links[i]);
+	free(s->links);
 	for (size_t i = 0; i < s->n_added; i++)
 		free(s->added[i].data);
 	free(s->added);
