@@ -618,23 +618,46 @@ static int pair_paths(struct snapshot_full *s, enum rec_type type, size_t inode_
 	return 0;
 }
 
+static ssize_t read_task_link(pid_t tid, const char *name, char path[REC_PATH_MAX])
+{
+	char link[64];
+
+	snprintf(link, sizeof(link), "/proc/%d/%s", tid, name);
+	return readlink(link, path, REC_PATH_MAX);
+}
+
+/* A leader that has ended while others go on has none. */
+static ssize_t read_group_link(const struct snapshot_full *s, pid_t tgid, const char *name,
+			       char path[REC_PATH_MAX])
+{
+	for (size_t i = 0; i < s->n_rows[REC_TASK]; i++) {
+		const struct rec_task *t = s->rows[REC_TASK][i];
+		ssize_t n =
+			t->tgid == tgid && t->tid != tgid ? read_task_link(t->tid, name, path) : -1;
+
+		if (n > 0)
+			return n;
+	}
+	return -1;
+}
+
 /*
  * A path that the kernel looked up for us under /proc; malloc'd, NULL: none, *ret_rc says if for
  * want of memory. The mark of an unlinked one is kept, for take_path().
  */
-static char *read_link(struct rec_path *rec, int *ret_rc)
+static char *read_link(const struct snapshot_full *s, struct rec_path *rec, int *ret_rc)
 {
 	static const char *const names[] = {
 		[REC_PATH_EXE] = "exe", [REC_PATH_CWD] = "cwd", [REC_PATH_ROOT] = "root"
 	};
-	char link[64], path[REC_PATH_MAX + 16];
-	ssize_t n;
+	char path[REC_PATH_MAX + 1];
+	ssize_t n = read_task_link(rec->tgid, names[rec->what], path);
 	char *copy;
 
-	snprintf(link, sizeof(link), "/proc/%d/%s", rec->tgid, names[rec->what]);
-	n = readlink(link, path, sizeof(path) - 1);
 	if (n < 0 && errno == ENAMETOOLONG)
 		rec->head.flags |= REC_F_TRUNCATED;
+	else if (n < 0)
+		n = read_group_link(s, rec->tgid, names[rec->what], path);
 	if (n <= 0)
 		return NULL; /* it has ended */
 	/* Unlinked since the record was made? Unless its name ends like that. */
@@ -667,7 +690,7 @@ static int link_paths(struct snapshot_full *s, struct snap_path *paths)
 
 		if (rec->what < REC_PATH_EXE || rec->what > REC_PATH_ROOT)
 			continue;
-		s->links[i] = read_link(rec, &rc);
+		s->links[i] = read_link(s, rec, &rc);
 		if (s->links[i])
 			paths[i].path = take_path(&rec->inode, s->links[i]);
 	}

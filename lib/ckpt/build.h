@@ -90,6 +90,17 @@ struct build {
 	struct build *copy_of; /* with whose memory it was born, NULL: with none but the arena */
 	unsigned int n_told;   /* children of which it was told while it was built */
 	struct build_sigaction sigtrap; /* set last: the stub's trap needs the default */
+	bool has_files;			/* its table is as it shall be */
+};
+
+/* What the root is born with from the restoring process, and all others from it. */
+#define BUILD_NO_LOGINUID UINT32_MAX
+
+struct build_born {
+	json_t *rows; /* owned: "cred" and "sched" */
+	struct build_sigaction action[65];
+	int32_t oom_score_adj;
+	uint32_t coredump_filter, loginuid;
 };
 
 /* The whole. */
@@ -114,7 +125,7 @@ struct restore {
 	uint32_t pid_ns_inum; /* of that namespace */
 	int numa;	      /* NUMA policies are in use: 1 yes, -1 no, 0 not known yet */
 	int ns_hold_fd;	      /* open: the namespace's init stays, even if it is empty */
-	json_t *inherited; /* owned: "cred" and "sched" of this process, which all are born with */
+	struct build_born born;
 
 	struct sysv_made {
 		bool queue; /* or a semaphore set */
@@ -147,6 +158,8 @@ int build_root(struct build *b, struct ckpt_err **err);
  */
 int build_fs(struct build *b, pid_t tid, const json_t *o, struct ckpt_err **err);
 int build_files(struct build *b, pid_t tid, const json_t *o, struct ckpt_err **err);
+/* Both of a process, where they are in its row; queued, unless another shares them. */
+int build_fs_files(struct build *b, struct ckpt_err **err);
 /* Take a descriptor of this process's table into the process's; *ret: its number there. */
 int build_take_fd(struct build *b, int ours, int *ret, struct ckpt_err **err);
 
@@ -157,11 +170,21 @@ int build_end_leader(struct build *b, struct ckpt_err **err);
 int build_tables(struct build *b, struct ckpt_err **err);
 int build_tables_locks(struct build *b, struct ckpt_err **err);
 
+/* Learn what the root will be born with. */
+int build_read_born(struct restore *r, const struct snapshot *s, struct ckpt_err **err);
+
+/*
+ * What is left of a process that has its descriptors, but for its threads. The last of it is queued
+ * for the leader only: what the leader does next goes with it.
+ */
 int build_process(struct build *b, struct ckpt_err **err);
 /* Queue what takes the locks and leases of the process; then, once that ran, break again the leases
  * that were being broken. */
 int build_queue_locks(struct build *b, pid_t tid, const json_t *owner, struct ckpt_err **err);
 int build_break_leases(const struct build *b, const json_t *owner, struct ckpt_err **err);
+bool build_has_locks(const json_t *owner);
+/* *ret: 0 or 1, what PR_SET_DUMPABLE is to be told; 2: nothing. */
+int build_dumpable(const struct build *b, uint32_t *ret, struct ckpt_err **err);
 int build_thread_attributes(struct build *b, struct build_thread *t, struct ckpt_err **err);
 /* The last calls of a process, the stop of a stopped one, and the registers of all its threads. */
 int build_finish(struct build *b, struct ckpt_err **err);
@@ -227,6 +250,8 @@ int build_aio(struct build *b, struct ckpt_err **err);
 int build_timers(struct build *b, struct ckpt_err **err);
 /* Is this pending signal one that a timer will queue itself, once build_timers() has armed it? */
 bool build_timer_queues(const struct build *b, const siginfo_t *si);
+/* Will the process, once it has its actions, ignore this signal? */
+bool build_ignores(const struct build *b, int signo);
 int build_enter_wait(struct build *b, struct build_thread *t, struct ckpt_err **err);
 
 /* Room in the arena, running what is queued when there is too little. */

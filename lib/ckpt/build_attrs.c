@@ -14,7 +14,6 @@
 
 #define NODES_BITS     65 /* one more than there are, as get_nodes() in mm/mempolicy.c wants it */
 #define ARCH_SET_CPUID 0x1012
-#define LOGINUID_NONE  UINT32_MAX
 
 #ifndef PR_SET_IO_FLUSHER
 #define PR_SET_IO_FLUSHER 57
@@ -74,9 +73,7 @@ static int queue_mempolicy(struct build *b, const struct build_thread *t, struct
 
 int build_numa(struct build *b, struct ckpt_err **err)
 {
-	int rc = queue_mempolicy(b, &b->thread[0], err);
-
-	return rc < 0 ? rc : arena_run(&b->r->arena, b->pid, err);
+	return queue_mempolicy(b, &b->thread[0], err);
 }
 
 int build_area_numa(struct build *b, const struct build_area *area, struct ckpt_err **err)
@@ -180,16 +177,6 @@ int build_dispatch(const struct build_thread *t, struct ckpt_err **err)
 
 /* ---- audit ---- */
 
-static uint32_t own_loginuid(void)
-{
-	char text[16] = "";
-	_cleanup_close_ int fd = open("/proc/self/loginuid", O_RDONLY | O_CLOEXEC);
-
-	if (fd < 0 || read(fd, text, sizeof(text) - 1) <= 0)
-		return LOGINUID_NONE;
-	return (uint32_t)strtoul(text, NULL, 10);
-}
-
 /*
  * Only the process itself may set it, and not always: then it stays that of whoever restores. The
  * threads, which are made later, have it from the leader.
@@ -197,12 +184,12 @@ static uint32_t own_loginuid(void)
 int build_loginuid(struct build *b, struct ckpt_err **err)
 {
 	struct arena *a = &b->r->arena;
-	uint64_t saved = LOGINUID_NONE;
+	uint64_t saved = BUILD_NO_LOGINUID;
 	struct remote_op *op;
 	char text[16];
 	int rc = js_opt_u64(json_object_get(b->task, "info"), "loginuid", &saved, err);
 
-	if (rc < 0 || saved == own_loginuid())
+	if (rc < 0 || saved == b->r->born.loginuid)
 		return rc;
 	op = arena_op(a, "open the login user id", SYS_openat, (uint64_t)AT_FDCWD,
 		      arena_data(a, "/proc/self/loginuid", sizeof("/proc/self/loginuid")),

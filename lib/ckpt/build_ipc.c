@@ -175,5 +175,5 @@ int build_mq_notify(struct build *b, struct ckpt_err **err)
 			arena_op(a, "wait for messages (mq_notify)", SYS_mq_notify, fd,
 				 arena_data(a, &ev, sizeof(ev)), 0, 0, 0, 0);
 	}
-	return rc < 0 ? rc : arena_run(a, b->pid, err);
+	return rc;
 }

@@ -9,6 +9,7 @@
 #include "util.h"
 
 #include <errno.h>
+#include <linux/prctl.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/ptrace.h>
@@ -68,6 +69,7 @@ static int let_it_exit(const struct build *b, int status)
 int build_end_leader(struct build *b, struct ckpt_err **err)
 {
 	json_t *ended;
+	uint32_t dumpable;
 	int32_t status = 0;
 	int rc = js_obj(b->thread[0].json, "ended", &ended, err);
 
@@ -81,5 +83,10 @@ int build_end_leader(struct build *b, struct ckpt_err **err)
 	rc = let_it_exit(b, status);
 	if (rc < 0)
 		return ckpt_fail_errno(err, rc, CKPT_E_DIED, "end thread %d", b->vpid);
-	return 0;
+	/* For the leader, who would have done it last. */
+	rc = build_dumpable(b, &dumpable, err);
+	if (rc == 0 && dumpable < 2)
+		arena_op(&b->r->arena, "set whether it is dumpable", SYS_prctl, PR_SET_DUMPABLE,
+			 dumpable, 0, 0, 0, 0);
+	return rc < 0 ? rc : arena_run(&b->r->arena, b->thread[1].tid, err);
 }

@@ -116,6 +116,11 @@ int build_queue_locks(struct build *b, pid_t tid, const json_t *owner, struct ck
 	return rc;
 }
 
+bool build_has_locks(const json_t *owner)
+{
+	return json_array_size(json_object_get(owner, "locks")) > 0;
+}
+
 /* The restorer's descriptor for one of the task's. */
 static int restorers_fd(const struct build *b, const json_t *owner, uint32_t fd)
 {

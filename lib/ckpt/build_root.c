@@ -52,11 +52,12 @@ int build_choose_arena(struct restore *r, struct ckpt_err **err)
 
 	if (rc < 0)
 		return ckpt_fail_loader(err, rc, &why);
-	if (snapshot_task(s, me))
-		r->inherited = task_inherited(s, snapshot_task(s, me));
+	rc = build_read_born(r, s, err);
 	while ((end = in_the_way(r, s, at)) && at < USER_END - (1ULL << 32))
 		at = end;
 	snapshot_free(s);
+	if (rc < 0)
+		return rc;
 	if (end)
 		return ckpt_fail(err, ENOMEM, CKPT_E_RESTORE,
 				 "there is no gap of 1 MiB in the saved address spaces");
@@ -78,6 +79,7 @@ static int child_prepare(const struct child_args *c)
 {
 	void *at = (void *)(uintptr_t)c->arena;
 	uint8_t *rseq_area = (uint8_t *)__builtin_thread_pointer() + __rseq_offset;
+	const struct build_sigaction by_default = { 0 }; /* as in build_read_born() */
 	const uint64_t all = ~0ULL;
 
 	/* Our SIGALRM is not blocked, and the C library never blocks two of its own: as pending
@@ -86,7 +88,7 @@ static int child_prepare(const struct child_args *c)
 	close(c->others_fd[0]);
 	close(c->others_fd[1]);
 	/* Zombies of its children must wait for it, whoever started us ignoring SIGCHLD. */
-	signal(SIGCHLD, SIG_DFL);
+	syscall(SYS_rt_sigaction, SIGCHLD, &by_default, NULL, sizeof(all));
 	/* The memory that these refer to goes away. */
 	syscall(SYS_rseq, rseq_area, 32, 1 /* RSEQ_FLAG_UNREGISTER */, RSEQ_SIG);
 	syscall(SYS_set_robust_list, NULL, sizeof(struct { void *a, *b, *c; }));

@@ -27,6 +27,8 @@ static int build_table(struct build *b, const struct build_thread *t, struct ckp
 		rc = arena_run(&b->r->arena, t->tid, err);
 	if (rc == 0 && files)
 		rc = build_files(b, t->tid, t->json, err);
+	if (rc == 0)
+		rc = arena_run(&b->r->arena, t->tid, err);
 	return rc < 0 ? ckpt_wrap(err, rc, "thread %d", t->vtid) : 0;
 }
 

@@ -35,7 +35,7 @@ int build_room(struct build *b, pid_t tid, size_t ops, size_t data, struct ckpt_
 
 bool build_inherits(const struct build *b, const struct build_thread *t, const char *member)
 {
-	const json_t *ours = json_object_get(b->r->inherited, member);
+	const json_t *ours = json_object_get(b->r->born.rows, member);
 
 	return ours && json_equal(ours, json_object_get(t->json, member));
 }
@@ -211,8 +211,53 @@ int build_files(struct build *b, pid_t tid, const json_t *o, struct ckpt_err **e
 	}
 	if (rc < 0)
 		return rc;
-	rc = close_others(b, tid, rows, err);
-	return rc < 0 ? rc : arena_run(a, tid, err);
+	return close_others(b, tid, rows, err);
+}
+
+int build_fs_files(struct build *b, struct ckpt_err **err)
+{
+	int rc = b->fs_owner == b ? build_fs(b, b->pid, b->task, err) : 0;
+
+	if (rc == 0 && b->files_owner == b)
+		rc = build_files(b, b->pid, b->task, err);
+	b->has_files = true;
+	return rc;
+}
+
+/* ---- what all are born with ---- */
+
+static int read_number(const char *path, int base, int64_t *ret, struct ckpt_err **err)
+{
+	char text[32] = "";
+	_cleanup_close_ int fd = open(path, O_RDONLY | O_CLOEXEC);
+
+	if (fd < 0 || read(fd, text, sizeof(text) - 1) <= 0)
+		return ckpt_fail_errno(err, errno, CKPT_E_SYS, "read %s", path);
+	*ret = strtoll(text, NULL, base);
+	return 0;
+}
+
+int build_read_born(struct restore *r, const struct snapshot *s, struct ckpt_err **err)
+{
+	struct build_born *born = &r->born;
+	int64_t adj = 0, filter = 0, loginuid = BUILD_NO_LOGINUID;
+	const struct rec_task *me = snapshot_task(s, getpid());
+	int rc = read_number("/proc/self/oom_score_adj", 10, &adj, err);
+
+	if (rc == 0)
+		rc = read_number("/proc/self/coredump_filter", 16, &filter, err);
+	if (rc < 0)
+		return rc;
+	read_number("/proc/self/loginuid", 10, &loginuid, NULL); /* not in every kernel */
+	born->oom_score_adj = (int32_t)adj;
+	born->coredump_filter = (uint32_t)filter;
+	born->loginuid = (uint32_t)loginuid;
+	if (me)
+		born->rows = task_inherited(s, me);
+	for (long sig = 1; sig <= 64; sig++)
+		syscall(SYS_rt_sigaction, sig, NULL, &born->action[sig], KERNEL_SIGSET);
+	born->action[SIGCHLD] = (struct build_sigaction){ 0 }; /* child_prepare() */
+	return 0;
 }
 
 /* ---- the process as a whole ---- */
@@ -245,7 +290,8 @@ static int queue_sigactions(struct build *b, struct ckpt_err **err)
 		return rc;
 	for (uint64_t sig = 1; sig <= 64; sig++)
 		/* SIGTRAP is ours until the stub has trapped for the last time (build_finish). */
-		if (sig != SIGKILL && sig != SIGSTOP && sig != SIGTRAP)
+		if (sig != SIGKILL && sig != SIGSTOP && sig != SIGTRAP &&
+		    memcmp(&sa[sig], &b->r->born.action[sig], sizeof(sa[sig])) != 0)
 			arena_op(&b->r->arena, "set a signal's action", SYS_rt_sigaction, sig,
 				 arena_data(&b->r->arena, &sa[sig], sizeof(sa[sig])), 0,
 				 KERNEL_SIGSET, 0, 0);
@@ -356,9 +402,9 @@ int build_process(struct build *b, struct ckpt_err **err)
 		rc = js_u32(json_object_get(b->task, "mm"), "coredump_filter", &filter, err);
 	if (rc == 0)
 		rc = set_limits(b, err);
-	if (rc == 0)
+	if (rc == 0 && adj != b->r->born.oom_score_adj)
 		rc = write_proc(b, "oom_score_adj", "%d", adj, err);
-	if (rc == 0 && mm)
+	if (rc == 0 && mm && filter != b->r->born.coredump_filter)
 		rc = write_proc(b, "coredump_filter", "%#x", (int)filter, err);
 	if (rc == 0 && b->sighand_owner == b)
 		rc = queue_sigactions(b, err);
@@ -368,9 +414,10 @@ int build_process(struct build *b, struct ckpt_err **err)
 		rc = queue_mm_modes(b, err);
 	if (rc == 0 && mm)
 		rc = build_seal_memory(b, err);
-	if (rc == 0)
-		rc = arena_run(&b->r->arena, b->pid, err);
-	return rc == 0 && b->files_owner == b ? build_break_leases(b, b->task, err) : rc;
+	if (rc < 0 || b->files_owner != b || !build_has_locks(b->task))
+		return rc;
+	rc = arena_run(&b->r->arena, b->pid, err);
+	return rc < 0 ? rc : build_break_leases(b, b->task, err);
 }
 
 /* ---- the end ---- */
@@ -430,37 +477,6 @@ static size_t first_of(const struct build *b)
 	return b->thread[0].ended ? 1 : 0;
 }
 
-/* SIGTRAP's action, the arena, and the stop from which the kernel restarts an interrupted call. */
-static int last_calls(struct build *b, struct ckpt_err **err)
-{
-	struct build_thread *t = &b->thread[first_of(b)];
-	struct arena *a = &b->r->arena;
-	uint64_t gadget = a->there + remote_stub_gadget();
-	uint64_t sa = arena_data(a, &b->sigtrap, sizeof(b->sigtrap));
-	const uint64_t action[6] = { SIGTRAP, sa, 0, KERNEL_SIGSET };
-	const uint64_t unmap[6] = { a->there, ARENA_BYTES };
-	bool mm = b->mm_owner == b;
-	uint32_t dumpable = 0;
-	long ret = 0;
-	int rc = mm ? js_u32(json_object_get(b->task, "mm"), "dumpable", &dumpable, err) : 0;
-	const uint64_t dump[6] = { PR_SET_DUMPABLE, dumpable & 1 };
-
-	if (rc == 0 && b->sighand_owner == b)
-		rc = remote_call(t->tid, gadget, SYS_rt_sigaction, action, &ret, NULL);
-	if (rc == 0 && ret == 0 && mm && dumpable < 2)
-		rc = remote_call(t->tid, gadget, SYS_prctl, dump, &ret, NULL);
-	if (rc == 0 && ret == 0 && mm)
-		rc = remote_call(t->tid, gadget, SYS_munmap, unmap, &ret, NULL);
-	if (rc == 0)
-		rc = (int)ret;
-	if (rc == 0)
-		rc = remote_settle(t->tid, &t->core->gpr);
-	a->data_used = 0;
-	if (rc < 0)
-		return ckpt_fail_errno(err, rc, CKPT_E_DIED, "finish process %d", b->vpid);
-	return 0;
-}
-
 /* Is a signal among those pending in this row, the process's or a thread's? */
 static bool is_pending(const json_t *o, int sig)
 {
@@ -471,6 +487,62 @@ static bool is_pending(const json_t *o, int sig)
 		if (siginfo_parse(json_array_get(rows, i), &si, NULL) == 0 && si.si_signo == sig)
 			return true;
 	return false;
+}
+
+/* SIGTRAP's action, which the stub's trap needed as it was born. */
+static int set_sigtrap(struct build *b, pid_t tid, bool *ret_called, long *ret)
+{
+	struct arena *a = &b->r->arena;
+	const uint64_t args[6] = { SIGTRAP, arena_data(a, &b->sigtrap, sizeof(b->sigtrap)), 0,
+				   KERNEL_SIGSET };
+
+	a->data_used = 0;
+	if (b->sighand_owner != b ||
+	    !memcmp(&b->sigtrap, &b->r->born.action[SIGTRAP], sizeof(b->sigtrap)))
+		return 0;
+	*ret_called = true;
+	return remote_call(tid, a->there + remote_stub_gadget(), SYS_rt_sigaction, args, ret, NULL);
+}
+
+/* May a SIGSEGV end the last call of this thread? */
+static bool can_fault(const struct build *b, const struct build_thread *t)
+{
+	return !build_ignores(b, SIGSEGV) && !is_pending(b->task, SIGSEGV) &&
+	       !is_pending(t->json, SIGSEGV);
+}
+
+static int unmap_arena(struct build *b, const struct build_thread *t, bool *ret_called, long *ret)
+{
+	const struct arena *a = &b->r->arena;
+	uint64_t gadget = a->there + remote_stub_gadget();
+	const uint64_t args[6] = { a->there, ARENA_BYTES };
+
+	if (can_fault(b, t)) {
+		*ret_called = false;
+		return remote_unmap_self(t->tid, gadget, a->there, ARENA_BYTES, ret);
+	}
+	*ret_called = true;
+	return remote_call(t->tid, gadget, SYS_munmap, args, ret, NULL);
+}
+
+/* It ends with its registers, in a stop from which the kernel restarts an interrupted call. */
+static int last_calls(struct build *b, struct ckpt_err **err)
+{
+	const struct build_thread *t = &b->thread[first_of(b)];
+	bool called = is_pending(b->task, SIGTRAP) || is_pending(t->json, SIGTRAP);
+	long ret = 0;
+	int rc = set_sigtrap(b, t->tid, &called, &ret);
+
+	if (rc == 0 && ret == 0 && b->mm_owner == b)
+		rc = unmap_arena(b, t, &called, &ret);
+	if (rc == 0)
+		rc = (int)ret;
+	if (rc == 0)
+		rc = called ? remote_settle(t->tid, &t->core->gpr)
+			    : trace_set_regs(t->tid, &t->core->gpr);
+	if (rc < 0)
+		return ckpt_fail_errno(err, rc, CKPT_E_DIED, "finish process %d", b->vpid);
+	return 0;
 }
 
 /*
@@ -627,7 +699,6 @@ int build_finish(struct build *b, struct ckpt_err **err)
 
 	if (rc == 0 && b->thread[0].ended)
 		rc = build_end_leader(b, err);
-
 	if (rc == 0)
 		rc = last_calls(b, err);
 	if (rc == 0 && stopped)

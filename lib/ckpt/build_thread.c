@@ -299,9 +299,16 @@ static int ended_attributes(struct build *b, struct build_thread *t, struct ckpt
 	return rc < 0 ? rc : arena_run(a, t->tid, err);
 }
 
+int build_dumpable(const struct build *b, uint32_t *ret, struct ckpt_err **err)
+{
+	*ret = 2;
+	return b->mm_owner == b ? js_u32(json_object_get(b->task, "mm"), "dumpable", ret, err) : 0;
+}
+
 int build_thread_attributes(struct build *b, struct build_thread *t, struct ckpt_err **err)
 {
 	struct thread_in in = { 0 };
+	uint32_t dumpable = 2; /* not its business, or by whom it was executed */
 	struct arena *a = &b->r->arena;
 	int rc;
 
@@ -327,8 +334,10 @@ int build_thread_attributes(struct build *b, struct build_thread *t, struct ckpt
 		rc = build_attrs(b, t, err);
 	if (rc == 0 && !build_inherits(b, t, "cred"))
 		rc = build_cred(b, t, err);
+	if (rc == 0 && t == b->thread)
+		rc = build_dumpable(b, &dumpable, err);
 	if (rc == 0)
-		rc = build_room(b, t->tid, 3, 0, err);
+		rc = build_room(b, t->tid, 4, 0, err);
 	if (rc == 0) {
 		/* After the ids: changing them clears it. */
 		arena_op(a, "set the parent-death signal", SYS_prctl, PR_SET_PDEATHSIG,
@@ -336,6 +345,10 @@ int build_thread_attributes(struct build *b, struct build_thread *t, struct ckpt
 		if (in.nnp)
 			arena_op(a, "set no_new_privs", SYS_prctl, PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0,
 				 0);
+		/* Changing the ids clears this, too. */
+		if (dumpable < 2)
+			arena_op(a, "set whether it is dumpable", SYS_prctl, PR_SET_DUMPABLE,
+				 dumpable, 0, 0, 0, 0);
 		rc = arena_run(a, t->tid, err);
 	}
 	free(in.comm);

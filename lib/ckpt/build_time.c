@@ -113,7 +113,7 @@ static bool has_pending(const json_t *o, int signo)
 	return false;
 }
 
-static bool is_ignored(const struct build *b, int signo)
+bool build_ignores(const struct build *b, int signo)
 {
 	static const int by_default[] = { SIGCHLD, SIGCONT, SIGURG, SIGWINCH };
 	const json_t *rows = json_object_get(b->sighand_owner->task, "sigactions"), *row;
@@ -155,7 +155,7 @@ static bool can_repeat_overrun(const struct build *b, const struct timer_in *t, 
 	if (t->overrun_last <= 0 || !t->armed || t->queued || !t->interval || t->clock < 0 ||
 	    (t->notify & ~SIGEV_THREAD_ID) != SIGEV_SIGNAL || t->signo < 1 || t->signo > 64 ||
 	    has_pending(b->task, t->signo) || has_pending(taker->json, t->signo) || taker->ended ||
-	    is_ignored(b, t->signo))
+	    build_ignores(b, t->signo))
 		return false;
 	if (__builtin_mul_overflow(intervals, t->interval, &past) || past > INT64_MAX)
 		return false;

@@ -146,6 +146,35 @@ int remote_settle(pid_t tid, const struct user_regs_struct *regs)
 	return rc;
 }
 
+int remote_unmap_self(pid_t tid, uint64_t gadget, uint64_t start, uint64_t bytes, long *ret)
+{
+	struct user_regs_struct regs;
+	int status = 0, rc = trace_get_regs(tid, &regs);
+
+	regs.rip = gadget;
+	regs.rax = SYS_munmap;
+	regs.orig_rax = (unsigned long)-1;
+	regs.rdi = start;
+	regs.rsi = bytes;
+	regs.eflags &= ~0x100UL;
+	if (rc == 0)
+		rc = trace_set_regs(tid, &regs);
+	if (rc == 0)
+		rc = trace_set_sigmask(tid, ~(1ULL << (SIGSEGV - 1)));
+	if (rc == 0)
+		rc = trace_resume(tid, PTRACE_CONT, 0);
+	if (rc == 0)
+		rc = trace_wait(tid, TRACE_STOP_DEADLINE_MS, &status);
+	if (rc == 0 && (!WIFSTOPPED(status) || WSTOPSIG(status) != SIGSEGV || status >> 16))
+		rc = -EFAULT;
+	if (rc == 0)
+		rc = trace_set_sigmask(tid, ~0ULL);
+	if (rc == 0)
+		rc = trace_get_regs(tid, &regs);
+	*ret = (long)regs.rax;
+	return rc;
+}
+
 /* ---- arenas ---- */
 
 int arena_init(struct arena *a, uint64_t there, struct ckpt_err **err)

@@ -34,6 +34,14 @@ int remote_call(pid_t tid, uint64_t gadget, long nr, const uint64_t args[6], lon
 int remote_settle(pid_t tid, const struct user_regs_struct *regs);
 
 /*
+ * Unmap a range that holds the `syscall` instruction at `gadget` itself. The thread ends in the
+ * stop of the fault behind the call, from which the kernel restarts an interrupted call like from
+ * that of remote_settle(); its registers are the caller's to set, its signals are blocked. SIGSEGV
+ * may be neither ignored nor pending. 0 and *ret, the call's value, or -errno.
+ */
+int remote_unmap_self(pid_t tid, uint64_t gadget, uint64_t start, uint64_t bytes, long *ret);
+
+/*
  * Offset of a `syscall` instruction within the running kernel's vdso, or 0: every process that maps
  * the vdso has it there.
  */

@@ -336,8 +336,17 @@ static int step_terminals(struct restore *r, struct ckpt_err **err)
 	return rc;
 }
 
-/* Descriptors: of all before any goes on, for a table may be shared. Threads that have their own
- * make them of those that all were born with. */
+static int files_now(struct build *b, struct ckpt_err **err)
+{
+	int rc = build_fs_files(b, err);
+
+	if (rc == 0)
+		rc = arena_run(&b->r->arena, b->pid, err);
+	return rc < 0 ? ckpt_wrap(err, rc, "process %d", b->vpid) : 0;
+}
+
+/* Threads that have their own descriptors make them of those that all were born with. Tables that
+ * processes share are made before any of these goes on; of the others, each makes its own then. */
 static int step_files(struct restore *r, struct ckpt_err **err)
 {
 	int rc = 0;
@@ -346,26 +355,28 @@ static int step_files(struct restore *r, struct ckpt_err **err)
 		if (!r->proc[i].zombie)
 			rc = build_tables(&r->proc[i], err);
 	for (size_t i = 0; rc == 0 && i < r->n_procs; i++) {
-		struct build *b = &r->proc[i];
+		struct build *b = &r->proc[i], *o = b->files_owner, *f = b->fs_owner;
 
-		if (!b->zombie && b->fs_owner == b)
-			rc = build_fs(b, b->pid, b->task, err);
-		if (rc == 0)
-			rc = arena_run(&r->arena, b->pid, err);
-		if (rc == 0 && !b->zombie && b->files_owner == b)
-			rc = build_files(b, b->pid, b->task, err);
-		if (rc < 0)
-			return ckpt_wrap(err, rc, "process %d", b->vpid);
+		if (b->zombie)
+			continue;
+		if (f != b && !f->has_files)
+			rc = files_now(f, err);
+		if (rc == 0 && o != b && !o->has_files)
+			rc = files_now(o, err);
 	}
 	return rc;
 }
 
 static int finish_process(struct build *b, struct ckpt_err **err)
 {
-	int rc = build_mq_notify(b, err);
+	int rc = b->has_files ? 0 : build_fs_files(b, err);
 
 	if (rc == 0)
+		rc = build_mq_notify(b, err);
+	if (rc == 0)
 		rc = build_process(b, err);
+	if (rc == 0 && b->n_threads > 1)
+		rc = arena_run(&b->r->arena, b->pid, err);
 	if (rc == 0)
 		rc = build_tables_locks(b, err);
 
@@ -560,9 +571,9 @@ static int restore(struct restore *r, struct ckpt_restore_result *ret, struct ck
 	if (rc == 0)
 		rc = objects_connect(&r->kr, err);
 	if (rc == 0)
-		rc = step_files(r, err);
-	if (rc == 0)
 		rc = build_sysv(r, err);
+	if (rc == 0)
+		rc = step_files(r, err);
 	if (rc < 0)
 		return rc;
 	stage_done(&clock, "files");
@@ -596,7 +607,7 @@ static void restore_done(struct restore *r, bool ok)
 	close_reset(&r->ns_hold_fd);
 	build_read_done(r);
 	free(r->sysv_made);
-	json_decref(r->inherited);
+	json_decref(r->born.rows);
 	image_done(&r->im);
 	free(r);
 }
