@@ -29,6 +29,7 @@
 #include "plan.h"
 #include "remote.h"
 #include "session.h"
+#include <sched.h>
 #include <signal.h>
 
 /* An area to map, checked. */
@@ -103,6 +104,19 @@ struct build_born {
 	uint32_t coredump_filter, loginuid;
 };
 
+/*
+ * While the tree is built, one process runs at a time, this one or one of the tree: on one CPU, the
+ * next is woken there at once, while another would have to be called out of its idle state.
+ */
+struct build_pin {
+	bool set;
+	cpu_set_t before;
+};
+
+void build_pin(struct build_pin *p);
+/* Undo it; of a thread of this process other than the one that was pinned, too. */
+void build_unpin(const struct build_pin *p);
+
 /* The whole. */
 struct restore {
 	const struct ckpt_restore_opts *opts;
@@ -126,6 +140,7 @@ struct restore {
 	int numa;	      /* NUMA policies are in use: 1 yes, -1 no, 0 not known yet */
 	int ns_hold_fd;	      /* open: the namespace's init stays, even if it is empty */
 	struct build_born born;
+	struct build_pin pin;
 
 	struct sysv_made {
 		bool queue; /* or a semaphore set */

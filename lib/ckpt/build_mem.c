@@ -924,6 +924,7 @@ struct verifier {
 	pthread_t thread;
 	bool runs;
 	struct core_file *core;
+	const struct build_pin *pin;
 	int rc;
 	struct ckpt_err *err;
 };
@@ -934,20 +935,21 @@ static void *verify_main(void *arg)
 {
 	struct verifier *v = arg;
 
+	build_unpin(v->pin); /* beside us, not in turn with us */
 	v->rc = core_verify(v->core, &v->err);
 	return NULL;
 }
 
 /* A compressed core was verified when it was unpacked. */
-static void verify_start(struct verifier *v, struct core_file *core)
+static void verify_start(struct verifier *v, struct core_file *core, const struct build_pin *pin)
 {
-	*v = (struct verifier){ .core = core };
+	*v = (struct verifier){ .core = core, .pin = pin };
 	if (core->compressed)
 		return;
 	if (core->n_pages > VERIFY_IN_THREAD_PAGES)
 		v->runs = pthread_create(&v->thread, NULL, verify_main, v) == 0;
 	if (!v->runs)
-		verify_main(v);
+		v->rc = core_verify(core, &v->err);
 }
 
 static int verify_end(struct verifier *v, int rc, struct ckpt_err **err)
@@ -1029,7 +1031,7 @@ static int fill_from_core(struct build *b, struct ckpt_err **err)
 		rc = build_take_fd(b, ours, &b->pages_fd, err);
 	if (rc < 0)
 		return rc;
-	verify_start(&v, &b->core);
+	verify_start(&v, &b->core, &b->r->pin);
 	rc = fill_pages(b, err);
 	rc = verify_end(&v, rc, err);
 	close_reset(&b->core.fd);

@@ -673,8 +673,10 @@ static int send_pending_stops(const struct build *b, struct ckpt_err **err)
 		      : 0;
 }
 
-static int set_final_state(const struct build_thread *t, struct ckpt_err **err)
+static int set_final_state(const struct build *b, const struct build_thread *t,
+			   struct ckpt_err **err)
 {
+	const struct build_pin *pin = &b->r->pin;
 	uint64_t mask = 0;
 	int rc = js_u64(t->json, "sigmask", &mask, err);
 
@@ -683,6 +685,10 @@ static int set_final_state(const struct build_thread *t, struct ckpt_err **err)
 	rc = trace_set_xstate(t->tid, t->core->xstate, t->core->xstate_len);
 	if (rc == 0)
 		rc = trace_set_regs(t->tid, &t->core->gpr);
+	/* It has ours but for the one CPU on which the tree is built. */
+	if (rc == 0 && pin->set && build_inherits(b, t, "sched") &&
+	    sched_setaffinity(t->tid, sizeof(pin->before), &pin->before) < 0)
+		rc = -errno;
 	if (rc == 0)
 		rc = trace_set_sigmask(t->tid, mask);
 	if (rc < 0)
@@ -706,6 +712,6 @@ int build_finish(struct build *b, struct ckpt_err **err)
 	else if (rc == 0)
 		rc = continue_again(b, err);
 	for (size_t i = first_of(b); rc == 0 && i < b->n_threads; i++)
-		rc = set_final_state(&b->thread[i], err);
+		rc = set_final_state(b, &b->thread[i], err);
 	return rc < 0 ? rc : send_pending_stops(b, err);
 }

@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <linux/prctl.h>
 #include <linux/sched.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>

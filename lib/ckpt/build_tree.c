@@ -279,6 +279,25 @@ static int take_step(struct restore *r, const struct plan_step *s, struct ckpt_e
 	return 0;
 }
 
+void build_pin(struct build_pin *p)
+{
+	int cpu = sched_getcpu();
+	cpu_set_t one;
+
+	CPU_ZERO(&one);
+	if (cpu < 0 || cpu >= CPU_SETSIZE ||
+	    sched_getaffinity(0, sizeof(p->before), &p->before) < 0)
+		return; /* it is only faster */
+	CPU_SET((size_t)cpu, &one);
+	p->set = sched_setaffinity(0, sizeof(one), &one) == 0;
+}
+
+void build_unpin(const struct build_pin *p)
+{
+	if (p->set)
+		sched_setaffinity(0, sizeof(p->before), &p->before);
+}
+
 int tree_build(struct restore *r, struct ckpt_err **err)
 {
 	int rc = 0;

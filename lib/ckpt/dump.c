@@ -39,8 +39,11 @@
 
 #define DELETED_LIMIT_DEFAULT (64ULL << 20)
 /* Between tries a program runs for twice as long as before: a quarter of a second in all. */
-#define FREEZE_TRIES	8
-#define FREEZE_AGAIN_NS 1000000L
+#define FREEZE_TRIES 8
+/* After fewer, the same refusal as before may be of the same moment: the program may not have run.
+ */
+#define FREEZE_TRIES_FEW 5
+#define FREEZE_AGAIN_NS	 1000000L
 
 /* Each takes a millisecond or so. */
 
@@ -179,14 +182,15 @@ static int judge(struct dump *d, struct ckpt_findings *f, struct ckpt_err **err)
  * 1: it is refused for a reason that the look at the running tree did not find, nor the last try:
  * perhaps for a moment only.
  */
-static int judge_frozen(struct dump *d, bool last_try, struct ckpt_err **err)
+static int judge_frozen(struct dump *d, int i, struct ckpt_err **err)
 {
 	struct ckpt_findings *f = calloc(1, sizeof(*f));
-	bool again;
+	bool again, last_try = i == FREEZE_TRIES;
 	int rc = f ? judge(d, f, err) : ckpt_fail_nomem(err);
 
 	if (rc == 0 && f->n_no) {
-		again = !last_try && !(d->refused && look_same_refusals(d->refused, f));
+		again = !last_try &&
+			!(i >= FREEZE_TRIES_FEW && d->refused && look_keep_repeated(f, d->refused));
 		rc = again ? 1 : look_verdict(f, d->pid, err);
 	}
 	ckpt_findings_free(d->refused);
@@ -278,7 +282,7 @@ static int take_processes(struct dump *d, struct ckpt_err **err)
 }
 
 /* One try: freeze all, and look at what stands still. 1: try again. */
-static int freeze_once(struct dump *d, bool last_try, struct ckpt_err **err)
+static int freeze_once(struct dump *d, int i, struct ckpt_err **err)
 {
 	_cleanup_free_ pid_t *pids = NULL;
 	struct loader_why why = { 0 };
@@ -306,7 +310,7 @@ static int freeze_once(struct dump *d, bool last_try, struct ckpt_err **err)
 		rc = list_processes(d, err);
 	if (rc == 0)
 		rc = same_processes(d, err);
-	return rc < 0 ? rc : judge_frozen(d, last_try, err);
+	return rc < 0 ? rc : judge_frozen(d, i, err);
 }
 
 /*
@@ -317,7 +321,7 @@ static int freeze_and_look(struct dump *d, struct ckpt_err **err)
 {
 	for (int i = 1;; i++) {
 		const struct timespec while_it_runs = { 0, FREEZE_AGAIN_NS << i };
-		int rc = freeze_once(d, i == FREEZE_TRIES, err);
+		int rc = freeze_once(d, i, err);
 
 		if (rc <= 0)
 			return rc;

@@ -27,16 +27,35 @@ int findings_add(struct ckpt_findings *f, enum ckpt_verdict v, pid_t pid, const 
 	return 0;
 }
 
+static void finding_done(struct ckpt_finding *row)
+{
+	free(row->subject);
+	free(row->what);
+	free(row->why);
+	free(row->remedy);
+}
+
+void findings_drop(struct ckpt_findings *f, const bool *drop)
+{
+	size_t kept = 0;
+
+	for (size_t i = 0; i < f->n; i++) {
+		if (!drop[i]) {
+			f->row[kept++] = f->row[i];
+			continue;
+		}
+		f->n_no -= f->row[i].verdict == CKPT_NO;
+		finding_done(&f->row[i]);
+	}
+	f->n = kept;
+}
+
 void ckpt_findings_free(struct ckpt_findings *f)
 {
 	if (!f)
 		return;
-	for (size_t i = 0; i < f->n; i++) {
-		free(f->row[i].subject);
-		free(f->row[i].what);
-		free(f->row[i].why);
-		free(f->row[i].remedy);
-	}
+	for (size_t i = 0; i < f->n; i++)
+		finding_done(&f->row[i]);
 	free(f->row);
 	free(f);
 }

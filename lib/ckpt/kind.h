@@ -332,5 +332,7 @@ int place_object(const struct kind_restore *r, const json_t *row, int *ret_fd,
  * caller. 0 or -ENOMEM with err. */
 int findings_add(struct ckpt_findings *f, enum ckpt_verdict v, pid_t pid, const char *subject,
 		 const char *what, const char *why, const char *remedy, struct ckpt_err **err);
+/* Forget rows: drop[i] says which, of f->n. */
+void findings_drop(struct ckpt_findings *f, const bool *drop);
 
 #endif

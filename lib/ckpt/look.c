@@ -17,6 +17,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #define PF_KTHREAD 0x00200000u
@@ -427,6 +428,8 @@ int look_verdict(const struct ckpt_findings *f, pid_t pid, struct ckpt_err **err
 /* ---- the first look, at what runs ---- */
 
 #define LOOKS_MAX 16
+/* A program that waits for a CPU holds what it holds for a moment only all the longer. */
+#define LOOK_AGAIN_NS 40000000L
 
 void look_done(struct look *k)
 {
@@ -479,27 +482,41 @@ static int look_once(struct look *k, struct loader *l, pid_t pid, bool only,
 	return rc < 0 ? rc : judge_look(k, l, pid, like, err);
 }
 
-static const struct ckpt_finding *next_no(const struct ckpt_findings *f, size_t *i)
+static bool is_same_refusal(const struct ckpt_finding *x, const struct ckpt_finding *y)
 {
-	while (*i < f->n && f->row[*i].verdict != CKPT_NO)
-		++*i;
-	return *i < f->n ? &f->row[(*i)++] : NULL;
+	return x->verdict == CKPT_NO && y->verdict == CKPT_NO && x->pid == y->pid &&
+	       !strcmp(x->subject, y->subject) && !strcmp(x->why, y->why);
 }
 
-bool look_same_refusals(const struct ckpt_findings *a, const struct ckpt_findings *b)
+/* The row of `f` that is the same, or f->n; mostly it is near `*from`, which goes on with it. */
+static size_t find_refusal(const struct ckpt_findings *f, const struct ckpt_finding *row,
+			   size_t *from)
 {
-	const struct ckpt_finding *x, *y;
-	size_t i = 0, k = 0;
+	for (size_t i = 0; i < f->n; i++) {
+		size_t k = (*from + i) % f->n;
 
-	do {
-		x = next_no(a, &i);
-		y = next_no(b, &k);
-		if (x && y &&
-		    (x->pid != y->pid || strcmp(x->subject, y->subject) != 0 ||
-		     strcmp(x->why, y->why) != 0))
-			return false;
-	} while (x && y);
-	return !x && !y;
+		if (is_same_refusal(&f->row[k], row)) {
+			*from = k + 1;
+			return k;
+		}
+	}
+	return f->n;
+}
+
+bool look_keep_repeated(struct ckpt_findings *f, const struct ckpt_findings *before)
+{
+	_cleanup_free_ bool *drop = calloc(f->n ? f->n : 1, sizeof(*drop));
+	size_t from = 0, n_no = 0;
+
+	for (size_t i = 0; drop && i < f->n; i++) {
+		drop[i] = f->row[i].verdict == CKPT_NO &&
+			  find_refusal(before, &f->row[i], &from) == before->n;
+		n_no += f->row[i].verdict == CKPT_NO && !drop[i];
+	}
+	if (!n_no)
+		return false;
+	findings_drop(f, drop);
+	return true;
 }
 
 /* A process of the tree ended on the way; of the root we are told otherwise. */
@@ -511,6 +528,7 @@ static bool is_passing(const struct ckpt_err *e, pid_t root)
 int look_running(struct look *k, struct loader *l, pid_t pid, bool only,
 		 const struct kind_dump *like, struct ckpt_err **err)
 {
+	const struct timespec pause = { 0, LOOK_AGAIN_NS };
 	struct look before = { 0 };
 	int rc = 0;
 
@@ -519,7 +537,7 @@ int look_running(struct look *k, struct loader *l, pid_t pid, bool only,
 
 		rc = look_once(k, l, pid, only, like, &why);
 		k->settled = rc == 0 &&
-			     (!k->f->n_no || (before.f && look_same_refusals(before.f, k->f)));
+			     (!k->f->n_no || (before.f && look_keep_repeated(k->f, before.f)));
 		if (k->settled)
 			break;
 		if (rc < 0 && (i + 1 == LOOKS_MAX || !is_passing(why, pid))) {
@@ -534,6 +552,7 @@ int look_running(struct look *k, struct loader *l, pid_t pid, bool only,
 		if (rc == 0 && i + 1 < LOOKS_MAX) {
 			before = *k;
 			*k = (struct look){ 0 };
+			nanosleep(&pause, NULL);
 		} else if (rc < 0) {
 			look_done(k);
 		}

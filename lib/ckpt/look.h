@@ -27,8 +27,11 @@ int look_births(const struct snapshot *s, const struct tree *t, struct plan *ret
 /* The first "no" of the findings as an error (and how many more there are), or 0. */
 int look_verdict(const struct ckpt_findings *f, pid_t pid, struct ckpt_err **err);
 
-/* Do both say no to the same? */
-bool look_same_refusals(const struct ckpt_findings *a, const struct ckpt_findings *b);
+/*
+ * What is refused twice is refused: keep of the refusals in `f` those that an earlier look said,
+ * too. False, and nothing is done: there is none.
+ */
+bool look_keep_repeated(struct ckpt_findings *f, const struct ckpt_findings *before);
 
 /* Is the thread on its way out? It has given up its descriptors, and will run no more of the
  * program. */

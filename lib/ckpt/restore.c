@@ -558,6 +558,7 @@ static int restore(struct restore *r, struct ckpt_restore_result *ret, struct ck
 		return rc;
 	stage_done(&clock, "open");
 	rc = build_choose_arena(r, err);
+	build_pin(&r->pin);
 	if (rc == 0)
 		rc = tree_build(r, err);
 	if (rc < 0)
@@ -578,6 +579,7 @@ static int restore(struct restore *r, struct ckpt_restore_result *ret, struct ck
 		return rc;
 	stage_done(&clock, "files");
 	rc = step_threads(r, err);
+	build_unpin(&r->pin);
 	if (rc < 0)
 		return rc;
 	stage_done(&clock, "threads");
@@ -600,6 +602,7 @@ static void restore_done(struct restore *r, bool ok)
 		objects_undo(&r->kr);
 		build_sysv_undo(r);
 	}
+	build_unpin(&r->pin);
 	pidns_leave();
 	arena_done(&r->arena);
 	objects_close(&r->kr);
