@@ -7,7 +7,8 @@
 #include <sys/prctl.h>
 #include <sys/resource.h>
 
-enum { PROCESSES = 100 };
+/* CRIU saves the contents of no more than 1,024 pipes. */
+enum { PROCESSES = 100, PIPE_EVERY = 12 };
 
 static void fill(char **argv, long n)
 {
@@ -15,7 +16,7 @@ static void fill(char **argv, long n)
 		char name[4096];
 		int fd[2];
 
-		if (i % 4 == 0 && i + 1 < n) {
+		if (i % PIPE_EVERY == 0 && i + 1 < n) {
 			if (pipe2(fd, O_CLOEXEC))
 				err(1, "pipe");
 			i++;

@@ -134,11 +134,13 @@ struct restore {
 		struct build *copy_of;
 	} * helper;
 
-	int self_fd;   /* pidfd of this process, inherited: late objects are taken through it */
-	pid_t ns_init; /* --new-pidns: the init of the new namespace, else 0 */
-	uint32_t pid_ns_inum; /* of that namespace */
-	int numa;	      /* NUMA policies are in use: 1 yes, -1 no, 0 not known yet */
-	int ns_hold_fd;	      /* open: the namespace's init stays, even if it is empty */
+	int self_fd;	  /* pidfd of this process, in all tasks: they take objects through it */
+	int *in_tasks_fd; /* owned: sorted, the descriptors that all tasks are born with */
+	size_t n_in_tasks, n_moved_up; /* of them, not only reserved */
+	pid_t ns_init;		       /* --new-pidns: the init of the new namespace, else 0 */
+	uint32_t pid_ns_inum;	       /* of that namespace */
+	int numa;		       /* NUMA policies are in use: 1 yes, -1 no, 0 not known yet */
+	int ns_hold_fd;		       /* open: the namespace's init stays, even if it is empty */
 	struct build_born born;
 	struct build_pin pin;
 
@@ -172,11 +174,18 @@ int build_root(struct build *b, struct ckpt_err **err);
 /* By a thread, as an object of the manifest says: its process's row, or what the thread alone has.
  */
 int build_fs(struct build *b, pid_t tid, const json_t *o, struct ckpt_err **err);
-int build_files(struct build *b, pid_t tid, const json_t *o, struct ckpt_err **err);
 /* Both of a process, where they are in its row; queued, unless another shares them. */
 int build_fs_files(struct build *b, struct ckpt_err **err);
-/* Take a descriptor of this process's table into the process's; *ret: its number there. */
-int build_take_fd(struct build *b, int ours, int *ret, struct ckpt_err **err);
+
+/* build_files.c: all objects opened; and in tasks, what they are born with, and what they have. */
+int build_objects(struct restore *r, struct ckpt_err **err);
+void build_objects_done(struct restore *r);
+/* Queue to close all but what is to be in tasks. */
+int build_keep_in_tasks(struct build *b, pid_t tid, struct ckpt_err **err);
+/* Queue what makes the table. */
+int build_files(struct build *b, pid_t tid, const json_t *o, struct ckpt_err **err);
+/* Take a descriptor of this process's table into the task's; *ret: its number there. */
+int build_take_fd(struct build *b, pid_t tid, int ours, int *ret, struct ckpt_err **err);
 
 /* build_leader.c: let a leader end that had ended; another thread makes the last calls. */
 int build_end_leader(struct build *b, struct ckpt_err **err);

@@ -848,7 +848,7 @@ static int open_exe(struct build *b, int *ret_fd, bool *ret_close, struct ckpt_e
 	/* The kernel refuses a change while the one before is mapped. */
 	if (p && json_equal(exe, json_object_get(json_object_get(p->task, "mm"), "exe")))
 		return 0;
-	if (object && object < b->r->kr.n_fd && !objects_is_late(&b->r->kr, (uint32_t)object)) {
+	if (object && object < b->r->kr.n_fd && b->r->kr.fd[object] >= 0) {
 		*ret_fd = b->r->kr.fd[object];
 		return 0;
 	}
@@ -1028,7 +1028,7 @@ static int fill_from_core(struct build *b, struct ckpt_err **err)
 		return rc;
 	}
 	if (rc == 0)
-		rc = build_take_fd(b, ours, &b->pages_fd, err);
+		rc = build_take_fd(b, b->pid, ours, &b->pages_fd, err);
 	if (rc < 0)
 		return rc;
 	verify_start(&v, &b->core, &b->r->pin);

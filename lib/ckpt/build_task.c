@@ -8,7 +8,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/close_range.h>
 #include <linux/prctl.h>
 #include <linux/sched.h>
 #include <signal.h>
@@ -40,70 +39,7 @@ bool build_inherits(const struct build *b, const struct build_thread *t, const c
 	return ours && json_equal(ours, json_object_get(t->json, member));
 }
 
-/* ---- descriptors, working directory ---- */
-
-/* Close every descriptor that is not the program's: the gaps between those that are. */
-static int close_others(struct build *b, pid_t tid, const json_t *rows, struct ckpt_err **err)
-{
-	uint32_t next = 0;
-
-	for (size_t i = 0; i < json_array_size(rows); i++) {
-		uint32_t fd;
-		int rc = js_u32(json_array_get(rows, i), "fd", &fd, err);
-
-		if (rc == 0)
-			rc = build_room(b, tid, 2, 0, err);
-		if (rc < 0)
-			return rc;
-		if (fd > next)
-			arena_op(&b->r->arena, "close the restorer's descriptors", SYS_close_range,
-				 next, fd - 1, 0, 0, 0, 0);
-		next = fd + 1;
-	}
-	arena_op(&b->r->arena, "close the restorer's descriptors", SYS_close_range, next, ~0U, 0, 0,
-		 0, 0);
-	return 0;
-}
-
-static int take_fd(struct build *b, pid_t tid, int ours, int *ret, struct ckpt_err **err)
-{
-	struct arena *a = &b->r->arena;
-	const struct remote_op *op;
-	int rc = arena_run(a, tid, err);
-
-	if (rc < 0)
-		return rc;
-	op = arena_op(a, "take a descriptor from the restorer", SYS_pidfd_getfd,
-		      (uint64_t)b->r->self_fd, (uint64_t)ours, 0, 0, 0, 0);
-	rc = arena_run(a, tid, err);
-	*ret = (int)op->ret;
-	return rc;
-}
-
-int build_take_fd(struct build *b, int ours, int *ret, struct ckpt_err **err)
-{
-	return take_fd(b, b->pid, ours, ret, err);
-}
-
-/* An object that was opened after the process was made: it is taken from our table. */
-static int place_late(struct build *b, pid_t tid, int ours, uint32_t fd, bool cloexec,
-		      struct ckpt_err **err)
-{
-	struct arena *a = &b->r->arena;
-	int got = -1, rc = take_fd(b, tid, ours, &got, err);
-
-	if (rc < 0)
-		return rc;
-	if (got == (int)fd) { /* close-on-exec now */
-		arena_op(a, "keep a descriptor across exec(2)", SYS_fcntl, fd, F_SETFD,
-			 cloexec ? FD_CLOEXEC : 0, 0, 0, 0);
-		return 0;
-	}
-	arena_op(a, "put a descriptor in its place", SYS_dup3, (uint64_t)got, fd,
-		 cloexec ? O_CLOEXEC : 0, 0, 0, 0);
-	arena_op(a, "close a descriptor", SYS_close, (uint64_t)got, 0, 0, 0, 0, 0);
-	return 0;
-}
+/* ---- working and root directory ---- */
 
 /*
  * Go to a working or root directory. Paths are as we see them; the process has our root directory
@@ -119,7 +55,7 @@ static int queue_place(struct build *b, pid_t tid, const char *what, const json_
 	if (json_object_get(o, "object")) {
 		rc = place_object(&b->r->kr, o, &fd, err);
 		if (rc == 0)
-			rc = take_fd(b, tid, fd, &fd, err);
+			rc = build_take_fd(b, tid, fd, &fd, err);
 		if (rc < 0)
 			return rc;
 		arena_op(a, what, SYS_fchdir, (uint64_t)fd, 0, 0, 0, 0, 0);
@@ -177,41 +113,6 @@ int build_fs(struct build *b, pid_t tid, const json_t *o, struct ckpt_err **err)
 	arena_op(a, "go to the working directory", SYS_fchdir, fd, 0, 0, 0, 0, 0);
 	arena_op(a, "close a descriptor", SYS_close, fd, 0, 0, 0, 0, 0);
 	return arena_run(a, tid, err);
-}
-
-int build_files(struct build *b, pid_t tid, const json_t *o, struct ckpt_err **err)
-{
-	struct arena *a = &b->r->arena;
-	int64_t last = -1;
-	json_t *rows;
-	int rc = js_arr(o, "files", &rows, err);
-
-	for (size_t i = 0; rc == 0 && i < json_array_size(rows); i++) {
-		const json_t *row = json_array_get(rows, i);
-		bool cloexec = json_is_true(json_object_get(row, "cloexec"));
-		uint32_t fd = 0, object = 0;
-
-		rc = js_u32(row, "fd", &fd, err);
-		if (rc == 0)
-			rc = js_u32(row, "object", &object, err);
-		if (rc == 0 && ((int64_t)fd <= last || object >= b->r->kr.n_fd || !object))
-			rc = ckpt_fail(err, EINVAL, CKPT_E_IMAGE, "descriptor %u is out of order",
-				       fd);
-		if (rc == 0)
-			rc = build_room(b, tid, 1, 0, err);
-		if (rc < 0)
-			return rc;
-		last = fd;
-		if (objects_is_late(&b->r->kr, object))
-			rc = place_late(b, tid, b->r->kr.fd[object], fd, cloexec, err);
-		else
-			arena_op(a, "put a descriptor in its place", SYS_dup3,
-				 (uint64_t)b->r->kr.fd[object], fd, cloexec ? O_CLOEXEC : 0, 0, 0,
-				 0);
-	}
-	if (rc < 0)
-		return rc;
-	return close_others(b, tid, rows, err);
 }
 
 int build_fs_files(struct build *b, struct ckpt_err **err)

@@ -208,7 +208,9 @@ static int make_root(struct restore *r, struct ckpt_err **err)
 		rc = note_namespace(r, err);
 	if (rc == 0)
 		rc = build_empty(b, err);
-	return rc;
+	if (rc == 0)
+		rc = build_keep_in_tasks(b, b->pid, err);
+	return rc < 0 ? rc : arena_run(&r->arena, b->pid, err);
 }
 
 static int make_process(struct restore *r, const struct plan_step *s, struct ckpt_err **err)

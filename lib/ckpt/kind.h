@@ -114,10 +114,11 @@ struct kind_restore {
 	 * exist: in open() of kinds with `needs_tasks`, and in connect().
 	 */
 	pid_t (*pid_now)(void *userdata, pid_t saved);
+	bool *in_tasks; /* by object id: all tasks have it, too, under the same number; owned */
 	/*
 	 * Let a process of the image, told by its saved pid, make a system call. In connect(): it
-	 * has the descriptors in `fd`, under the same numbers, of all kinds but those that need
-	 * tasks; its own are not there yet, so that all other numbers are free.
+	 * has the descriptors that are `in_tasks`; its own are not there yet, so that all other
+	 * numbers are free.
 	 */
 	int (*call)(void *userdata, pid_t saved, const struct kind_call *c, struct ckpt_err **err);
 	void *userdata;
@@ -138,6 +139,7 @@ struct ckpt_kind {
 	const char *name;   /* stable: stands in images */
 	bool has_pos;	    /* the description's position is part of its state */
 	bool needs_tasks;   /* opened when all tasks exist: it refers to one of them */
+	bool called_upon;   /* connect() lets tasks make calls on it, or on others by it */
 	bool connects_last; /* after all others: it watches them */
 	/* Does this open file belong to the kind? The first row of the table that says yes has it.
 	 */
@@ -277,16 +279,15 @@ int kind_defer_data(struct kind_dump *d, const char *name, void *data, size_t le
 int objects_write_deferred(struct kind_dump *d, struct ckpt_err **err);
 /* need() of every row; all findings are gathered into one chain (the first five named). */
 int objects_need(const struct kind_restore *r, struct ckpt_err **err);
-/*
- * Before the tasks are made: open() of every row whose kind does not need them; r->fd is allocated
- * here.
- */
+/* The arrays by object id, of r->objects. */
+int objects_number(struct kind_restore *r, struct ckpt_err **err);
+/* Before the tasks are made: open() of every row whose kind does not need them. */
 int objects_open(struct kind_restore *r, struct ckpt_err **err);
 /* Once the tasks exist: open() of the others, then connect() of every row, flags and position set.
  */
 int objects_connect(struct kind_restore *r, struct ckpt_err **err);
-/* Is the object opened only when the tasks exist, so that they have not inherited it? */
-bool objects_is_late(const struct kind_restore *r, uint32_t id);
+/* Is its kind one that is called upon in tasks? */
+bool objects_called_upon(const struct kind_restore *r, uint32_t id);
 void objects_close(struct kind_restore *r);
 /* undo() of every row that made something: the restore failed. */
 void objects_undo(const struct kind_restore *r);

@@ -909,28 +909,34 @@ static int chain_pipes(struct kind_restore *r, struct ckpt_err **err)
 	return 0;
 }
 
-int objects_open(struct kind_restore *r, struct ckpt_err **err)
+int objects_number(struct kind_restore *r, struct ckpt_err **err)
 {
 	size_t n = json_array_size(r->objects);
 
 	r->fd = malloc((n + 1) * sizeof(*r->fd));
 	r->made = calloc(n + 1, sizeof(*r->made));
-	if (!r->fd || !r->made)
+	r->in_tasks = calloc(n + 1, sizeof(*r->in_tasks));
+	if (!r->fd || !r->made || !r->in_tasks)
 		return ckpt_fail_nomem(err);
 	r->n_fd = n + 1;
 	for (size_t i = 0; i <= n; i++)
 		r->fd[i] = -1;
+	return 0;
+}
+
+int objects_open(struct kind_restore *r, struct ckpt_err **err)
+{
 	if (chain_pipes(r, err) < 0)
 		return -ENOMEM;
 	return open_rows(r, false, err);
 }
 
-bool objects_is_late(const struct kind_restore *r, uint32_t id)
+bool objects_called_upon(const struct kind_restore *r, uint32_t id)
 {
 	const struct ckpt_kind *k;
 
 	return id && row_kind(json_array_get(r->objects, id - 1), id - 1, &k, NULL) == 0 &&
-	       k->needs_tasks;
+	       k->called_upon;
 }
 
 /* connect() of the rows whose kind watches others, or of those whose kind does not; flags. */
@@ -973,7 +979,9 @@ void objects_close(struct kind_restore *r)
 	free(r->fd);
 	free(r->made);
 	free(r->next_end);
+	free(r->in_tasks);
 	r->fd = NULL;
+	r->in_tasks = NULL;
 	r->made = NULL;
 	r->next_end = NULL;
 	r->n_fd = 0;

@@ -216,8 +216,14 @@ struct remote_op *arena_op(struct arena *a, const char *what, long nr, uint64_t 
 		.nr = (uint32_t)nr,
 		.args = { a0, a1, a2, a3, a4, a5 },
 	};
+	a->expect[a->n_ops] = -1;
 	a->what[a->n_ops++] = what;
 	return op;
+}
+
+void arena_expect(struct arena *a, const struct remote_op *op, int64_t value)
+{
+	a->expect[op - (const struct remote_op *)(const void *)(a->here + ARENA_OPS_AT)] = value;
 }
 
 uint64_t arena_space(struct arena *a, size_t len, void **ret_here)
@@ -301,6 +307,11 @@ int arena_run(struct arena *a, pid_t tid, struct ckpt_err **err)
 	if (rc < 0)
 		return rc;
 	for (size_t i = 0; i < n; i++) {
+		if ((uint64_t)op[i].ret < (uint64_t)-4095 && a->expect[i] >= 0 &&
+		    op[i].ret != a->expect[i])
+			return ckpt_fail(err, EIO, CKPT_E_RESTORE,
+					 "thread %d: %s gave %lld, not %lld", tid, a->what[i],
+					 (long long)op[i].ret, (long long)a->expect[i]);
 		if ((uint64_t)op[i].ret < (uint64_t)-4095 || op[i].flags & REMOTE_MAY_FAIL)
 			continue;
 		rc = (int)op[i].ret;

@@ -74,6 +74,7 @@ struct arena {
 	uint64_t there; /* address in the task */
 	size_t n_ops;	/* operations queued */
 	size_t data_used;
+	int64_t expect[ARENA_OPS]; /* what it must return, -1: anything */
 	/* For messages: what each queued operation is for; static strings. */
 	const char *what[ARENA_OPS];
 };
@@ -92,6 +93,8 @@ bool arena_has_room(const struct arena *a, size_t ops, size_t data_bytes);
  */
 struct remote_op *arena_op(struct arena *a, const char *what, long nr, uint64_t a0, uint64_t a1,
 			   uint64_t a2, uint64_t a3, uint64_t a4, uint64_t a5);
+/* The call just queued must return this very value. */
+void arena_expect(struct arena *a, const struct remote_op *op, int64_t value);
 /* Copy data into the arena; its address in the task. */
 uint64_t arena_data(struct arena *a, const void *data, size_t len);
 /* Space in the arena: *ret_here is where this process sees it. */

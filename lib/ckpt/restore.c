@@ -252,62 +252,6 @@ static int step_open(struct restore *r, struct ckpt_err **err)
 	return rc;
 }
 
-/* ---- objects ---- */
-
-/* Above every descriptor that the program has, so that putting one in place never hits another. */
-static int move_up(int *fd, int base, struct ckpt_err **err)
-{
-	int up = fcntl(*fd, F_DUPFD_CLOEXEC, base);
-
-	if (up < 0) {
-		ckpt_fail_errno(err, errno, CKPT_E_LIMIT, "have a descriptor above %d", base);
-		ckpt_hint(err, "raise the limit of open files (ulimit -n)");
-		return -errno;
-	}
-	close(*fd);
-	*fd = up;
-	return 0;
-}
-
-static int highest_fd(const struct restore *r)
-{
-	int highest = -1;
-
-	for (size_t p = 0; p < r->n_procs; p++) {
-		const json_t *rows = json_object_get(r->proc[p].task, "files");
-		size_t n = json_array_size(rows);
-		int last = tables_highest_fd(r->proc[p].task);
-
-		highest = last > highest ? last : highest;
-		if (!n)
-			continue;
-		/* In order; checked when they are put in place. */
-		last = (int)json_integer_value(json_object_get(json_array_get(rows, n - 1), "fd"));
-		highest = last > highest ? last : highest;
-	}
-	return highest;
-}
-
-static int step_objects(struct restore *r, struct ckpt_err **err)
-{
-	struct rlimit lim;
-	int base, rc;
-
-	if (getrlimit(RLIMIT_NOFILE, &lim) == 0 && lim.rlim_cur < lim.rlim_max) {
-		lim.rlim_cur = lim.rlim_max;
-		setrlimit(RLIMIT_NOFILE, &lim);
-	}
-	rc = objects_open(&r->kr, err);
-	base = highest_fd(r) + 1;
-	for (size_t i = 0; rc == 0 && i < r->kr.n_fd; i++)
-		if (r->kr.fd[i] >= 0)
-			rc = move_up(&r->kr.fd[i], base, err);
-	r->self_fd = (int)syscall(SYS_pidfd_open, getpid(), 0);
-	if (rc == 0)
-		rc = move_up(&r->self_fd, base, err);
-	return rc;
-}
-
 /* ---- what is left when all exist ---- */
 
 /* Before what refers to one of them. */
@@ -553,7 +497,7 @@ static int restore(struct restore *r, struct ckpt_restore_result *ret, struct ck
 	if (rc == 0 && r->opts->new_pidns)
 		rc = pidns_make(&r->ns_init, &r->ns_hold_fd, err);
 	if (rc == 0)
-		rc = step_objects(r, err);
+		rc = build_objects(r, err);
 	if (rc < 0)
 		return rc;
 	stage_done(&clock, "open");
@@ -606,7 +550,7 @@ static void restore_done(struct restore *r, bool ok)
 	pidns_leave();
 	arena_done(&r->arena);
 	objects_close(&r->kr);
-	close_reset(&r->self_fd);
+	build_objects_done(r);
 	close_reset(&r->ns_hold_fd);
 	build_read_done(r);
 	free(r->sysv_made);

@@ -218,8 +218,8 @@ static void trip_restore(struct trip *t)
 {
 	struct ckpt_err *err = NULL;
 
-	if (objects_need(&t->r, &err) < 0 || objects_open(&t->r, &err) < 0 ||
-	    objects_connect(&t->r, &err) < 0)
+	if (objects_need(&t->r, &err) < 0 || objects_number(&t->r, &err) < 0 ||
+	    objects_open(&t->r, &err) < 0 || objects_connect(&t->r, &err) < 0)
 		fail_err(err);
 }
 
@@ -647,8 +647,8 @@ static enum ckpt_code open_text(const char *text)
 
 	r.objects = json_loads(text, 0, NULL);
 	assert_non_null(r.objects);
-	if (objects_need(&r, &err) < 0 || objects_open(&r, &err) < 0 ||
-	    objects_connect(&r, &err) < 0) {
+	if (objects_need(&r, &err) < 0 || objects_number(&r, &err) < 0 ||
+	    objects_open(&r, &err) < 0 || objects_connect(&r, &err) < 0) {
 		assert_non_null(err);
 		code = ckpt_err_code(err);
 	}

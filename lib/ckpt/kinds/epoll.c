@@ -341,6 +341,7 @@ static const char *const volatile_members[] = { "ready", NULL };
 const struct ckpt_kind kind_epoll = {
 	.name = "epoll",
 	.connects_last = true,
+	.called_upon = true,
 	.match = match,
 	.check = check,
 	.save = save,

@@ -334,9 +334,9 @@ static int add_signalfd(struct kind_restore *r, const struct instance *in, const
 	if (strcmp(kind_name(r, w->object), "signalfd"))
 		return ckpt_fail(err, EINVAL, CKPT_E_IMAGE, "descriptor %d was no signalfd",
 				 w->number);
-	/* All that the restore itself has open is above the numbers of the image's descriptors. */
+	/* What tasks are born with is above the numbers of the image's descriptors. */
 	for (size_t id = 1; id < r->n_fd; id++)
-		if (r->fd[id] >= 0 && r->fd[id] <= w->number)
+		if (r->in_tasks[id] && r->fd[id] >= 0 && r->fd[id] <= w->number)
 			return ckpt_fail(err, EBUSY, CKPT_E_LIMIT,
 					 "descriptor %d, closed after it was given to an epoll "
 					 "instance, is in use by the restore",

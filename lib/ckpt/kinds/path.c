@@ -182,6 +182,27 @@ static bool same_file(const struct stat *a, const struct stat *b)
 	return a->st_dev == b->st_dev && a->st_ino == b->st_ino;
 }
 
+/* Is it on a file system whose stat(2) says the inode's own numbers? */
+static bool says_own_numbers(const struct rec_inode *i)
+{
+	static const uint64_t magics[] = { 0xef53 /* ext4 */, 0x58465342 /* xfs */,
+					   0x01021994 /* tmpfs */, 0xf2f52010 /* f2fs */ };
+	bool found = false;
+
+	for (size_t k = 0; k < sizeof(magics) / sizeof(magics[0]); k++)
+		found |= i->sb_magic == magics[k];
+	return found;
+}
+
+/* The one question that is enough for most files. */
+static bool is_plainly_same(const struct kind_file *f, struct stat *ret)
+{
+	const struct rec_inode *i = f->inode;
+
+	return says_own_numbers(i) && f->path[0] == '/' && path_stat(f->path, i->mode, ret) == 0 &&
+	       ret->st_ino == i->ino && ret->st_dev == makedev(i->dev_major, i->dev_minor);
+}
+
 /*
  * The process's link leads to the file itself whatever became of its name, and says the numbers
  * that stat(2) says for the path, which on an overlay, and others, are not those of the inode.
@@ -194,6 +215,10 @@ enum path_state path_state(const struct kind_file *f, struct stat *ret, char **r
 	ssize_t n;
 
 	*ret_path = NULL;
+	if (is_plainly_same(f, ret)) {
+		*ret_path = strdup(path);
+		return PATH_SAME;
+	}
 	if (stat(kind_link(f, link), ret) < 0)
 		return PATH_MOVED_ON;
 	if (path[0] != '/' || path_stat(path, ret->st_mode, &st) < 0 || !same_file(ret, &st)) {

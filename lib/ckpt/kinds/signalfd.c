@@ -61,6 +61,7 @@ static void describe(const struct kind_file *f, char *buf, size_t len)
 
 const struct ckpt_kind kind_signalfd = {
 	.name = "signalfd",
+	.called_upon = true,
 	.match = match,
 	.check = check,
 	.save = save,
