@@ -278,6 +278,9 @@ bool build_timer_queues(const struct build *b, const siginfo_t *si);
 bool build_ignores(const struct build *b, int signo);
 int build_enter_wait(struct build *b, struct build_thread *t, struct ckpt_err **err);
 
+/* prove.c: is what was built what the image says? */
+int prove(struct restore *r, struct ckpt_err **err);
+
 /* Room in the arena, running what is queued when there is too little. */
 int build_room(struct build *b, pid_t tid, size_t ops, size_t data, struct ckpt_err **err);
 

@@ -351,115 +351,7 @@ static int step_threads(struct restore *r, struct ckpt_err **err)
 	return rc;
 }
 
-/* ---- prove ---- */
-
-/* The threads of a process, as if they had been frozen. */
-static int take_built(const struct build *b, const struct snapshot *s, struct taken *taken,
-		      struct ckpt_err **err)
-{
-	_cleanup_free_ struct frozen *frozen = calloc(b->n_threads, sizeof(*frozen));
-	size_t n = 0;
-
-	if (!frozen)
-		return ckpt_fail_nomem(err);
-	for (size_t i = 0; i < b->n_threads; i++)
-		if (!b->thread[i].ended)
-			frozen[n++] = (struct frozen){ .tid = b->thread[i].tid, .tgid = b->pid };
-	return take_frozen(taken, frozen, n, s, false, err);
-}
-
-static int compare_process(const struct build *b, const struct snapshot *s, const struct tree *t,
-			   const struct objects *os, struct ckpt_err **err)
-{
-	_cleanup_json_ json_t *task = NULL;
-	struct area_pages pages = { 0 };
-	struct taken taken = { 0 };
-	int rc = b->zombie ? 0 : take_built(b, s, &taken, err);
-
-	if (rc == 0)
-		rc = task_save(s, t, b->pid, os, &taken, &task, err);
-	if (rc == 0 && b->mm_owner == b && !b->zombie) {
-		rc = area_pages_find(&pages, s, b->pid, b->thread[b->thread[0].ended].tid, AREA_ALL,
-				     err);
-		if (rc == 0)
-			rc = area_guards_save(&pages, json_object_get(task, "mm"), err);
-		if (rc == 0)
-			rc = inherited_save(&b->inherited, json_object_get(task, "mm"), err);
-	}
-	if (rc == 0)
-		rc = tasks_same(b->task, task, err);
-	area_pages_done(&pages);
-	taken_done(&taken);
-	return rc < 0 ? ckpt_wrap(err, rc, "process %d", b->vpid) : 0;
-}
-
-/* The objects of what was built, in `os`, and they must be those of the image. */
-static int compare_objects(struct restore *r, struct snapshot *s, const struct tree *t,
-			   struct objects *os, struct ckpt_err **err)
-{
-	struct kind_dump kd = { .loader = r->loader, .snap = s, .root = r->proc[0].pid };
-	_cleanup_json_ json_t *objects = NULL;
-	_cleanup_free_ pid_t *pids = NULL;
-	size_t n;
-	int rc;
-
-	pids = tree_pids(t, false, &n);
-	rc = pids ? kind_pids_open(&kd, pids, n, err) : ckpt_fail_nomem(err);
-	if (rc == 0)
-		rc = objects_collect(os, s, t, err);
-	if (rc == 0)
-		rc = objects_collect_in_flight(os, &kd, s, err);
-	if (rc == 0)
-		rc = objects_save(os, &kd, false, &objects, err);
-	if (rc == 0)
-		rc = objects_same(r->kr.objects, objects, err);
-	kind_pids_close(&kd);
-	return rc;
-}
-
-/* The tree must be the one of the image, in the same order. */
-static int compare_tree(const struct restore *r, const struct tree *t, struct ckpt_err **err)
-{
-	if (t->n != r->n_procs)
-		return ckpt_fail(err, EIO, CKPT_E_DIFFERENT, "there were %zu processes, now %zu",
-				 r->n_procs, t->n);
-	for (size_t i = 0; i < t->n; i++)
-		if (t->proc[i].tgid != r->proc[i].pid)
-			return ckpt_fail(err, EIO, CKPT_E_DIFFERENT,
-					 "process %d is not where it was in the tree",
-					 r->proc[i].vpid);
-	return 0;
-}
-
-static int compare_sysv(const struct restore *r, const struct snapshot *s, struct ckpt_err **err)
-{
-	const json_t *saved = json_object_get(r->im.manifest, "sysv");
-	_cleanup_json_ json_t *now = NULL;
-	int rc = saved ? sysvipc_save(s, NULL, &now, err) : 0;
-
-	return rc == 0 && saved ? sysvipc_same(saved, now, err) : rc;
-}
-
-static int step_prove(struct restore *r, struct ckpt_err **err)
-{
-	struct snapshot *s = NULL;
-	struct objects os = { 0 };
-	struct tree t = { 0 };
-	int rc = look_snapshot(r->loader, r->proc[0].pid, false, &t, &s, err);
-
-	if (rc == 0)
-		rc = compare_tree(r, &t, err);
-	if (rc == 0)
-		rc = compare_objects(r, s, &t, &os, err);
-	for (size_t i = 0; rc == 0 && i < r->n_procs; i++)
-		rc = compare_process(&r->proc[i], s, &t, &os, err);
-	if (rc == 0)
-		rc = compare_sysv(r, s, err);
-	objects_done(&os);
-	snapshot_free(s);
-	tree_done(&t);
-	return rc;
-}
+/* ---- go ---- */
 
 static void step_go(struct restore *r)
 {
@@ -529,7 +421,7 @@ static int restore(struct restore *r, struct ckpt_restore_result *ret, struct ck
 	stage_done(&clock, "threads");
 	rc = objects_finish(&r->kr, err);
 	if (rc == 0)
-		rc = step_prove(r, err);
+		rc = prove(r, err);
 	if (rc < 0)
 		return rc;
 	stage_done(&clock, "prove");
