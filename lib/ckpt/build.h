@@ -92,6 +92,9 @@ struct build {
 	unsigned int n_told;   /* children of which it was told while it was built */
 	struct build_sigaction sigtrap; /* set last: the stub's trap needs the default */
 	bool has_files;			/* its table is as it shall be */
+	bool is_leaf;			/* it makes no process */
+	bool filled_later;
+	size_t fill_job;
 };
 
 /* What the root is born with from the restoring process, and all others from it. */
@@ -143,6 +146,7 @@ struct restore {
 	int ns_hold_fd;		       /* open: the namespace's init stays, even if it is empty */
 	struct build_born born;
 	struct build_pin pin;
+	struct build_filler *filler; /* owned; NULL: nothing was left to it yet */
 
 	struct sysv_made {
 		bool queue; /* or a semaphore set */
@@ -251,6 +255,16 @@ void build_areas_done(struct build *b);
 /* Away with the memory that the root was born with. */
 int build_empty(struct build *b, struct ckpt_err **err);
 int build_memory(struct build *b, struct ckpt_err **err);
+/* What build_memory() left for later, if anything: the last of it is queued for the leader. */
+int build_memory_rest(struct build *b, struct ckpt_err **err);
+int build_fill_small(struct build *b, struct ckpt_err **err);
+
+/* build_fill.c: the pages of a small process, by another thread. False: they cannot be left to it.
+ */
+bool build_fill_later(struct build *b);
+int build_fill_wait(struct build *b, struct ckpt_err **err);
+void build_fill_stop(struct restore *r);
+
 /* What would be in the way of children that are born as copies: seals. */
 int build_seal_memory(struct build *b, struct ckpt_err **err);
 

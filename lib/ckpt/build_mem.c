@@ -1010,23 +1010,40 @@ static int fill_small(struct build *b, int from, struct ckpt_err **err)
 	return rc < 0 ? rc : write_runs(b, pages, err);
 }
 
-/* Give the process a descriptor of its pages, and fill them in. */
-static int fill_from_core(struct build *b, struct ckpt_err **err)
+static int open_pages(struct build *b, int *ret, struct ckpt_err **err)
 {
-	_cleanup_close_ int ours = -1;
-	struct verifier v;
 	char name[32];
 	int rc;
 
 	snprintf(name, sizeof(name), "core.%d", b->vpid);
 	rc = image_file_open(&b->r->im, false, name, &b->core.fd, err);
+	return rc < 0 ? rc
+		      : core_pages_fd(&b->core, b->core.compressed, ret, &b->pages_offset, err);
+}
+
+static bool is_small(const struct build *b)
+{
+	return b->core.n_pages <= SMALL_PAGES;
+}
+
+int build_fill_small(struct build *b, struct ckpt_err **err)
+{
+	_cleanup_close_ int ours = -1;
+	int rc = open_pages(b, &ours, err);
+
 	if (rc == 0)
-		rc = core_pages_fd(&b->core, b->core.compressed, &ours, &b->pages_offset, err);
-	if (rc == 0 && b->core.n_pages <= SMALL_PAGES) {
 		rc = fill_small(b, ours, err);
-		close_reset(&b->core.fd);
-		return rc;
-	}
+	close_reset(&b->core.fd);
+	return rc;
+}
+
+/* Give the process a descriptor of its pages, and fill them in. */
+static int fill_from_core(struct build *b, struct ckpt_err **err)
+{
+	_cleanup_close_ int ours = -1;
+	struct verifier v;
+	int rc = open_pages(b, &ours, err);
+
 	if (rc == 0)
 		rc = build_take_fd(b, b->pid, ours, &b->pages_fd, err);
 	if (rc < 0)
@@ -1038,6 +1055,36 @@ static int fill_from_core(struct build *b, struct ckpt_err **err)
 	if (rc == 0)
 		arena_op(&b->r->arena, "close a descriptor", SYS_close, (uint64_t)b->pages_fd, 0, 0,
 			 0, 0, 0);
+	return rc;
+}
+
+static int fill(struct build *b, struct ckpt_err **err)
+{
+	if (!b->core.n_pages)
+		return 0;
+	if (!is_small(b))
+		return fill_from_core(b, err);
+	b->filled_later = b->is_leaf && b->r->n_procs > 1 && build_fill_later(b);
+	return b->filled_later ? 0 : build_fill_small(b, err);
+}
+
+static int finish_areas(struct build *b, struct ckpt_err **err)
+{
+	int rc = 0;
+
+	for (size_t i = 0; rc == 0 && i < b->n_areas; i++)
+		if (!b->area[i].special)
+			rc = finish_area(b, &b->area[i], err);
+	return rc < 0 ? rc : install_guards(b, err);
+}
+
+int build_memory_rest(struct build *b, struct ckpt_err **err)
+{
+	int rc = b->filled_later ? build_fill_wait(b, err) : 0;
+
+	if (rc == 0 && b->filled_later)
+		rc = finish_areas(b, err);
+	b->has_memory = rc == 0;
 	return rc;
 }
 
@@ -1054,13 +1101,11 @@ int build_memory(struct build *b, struct ckpt_err **err)
 		rc = map_vdso(b, err);
 	if (rc == 0)
 		rc = map_areas(b, err);
-	if (rc == 0 && b->core.n_pages)
-		rc = fill_from_core(b, err);
-	for (size_t i = 0; rc == 0 && i < b->n_areas; i++)
-		if (!b->area[i].special)
-			rc = finish_area(b, &b->area[i], err);
 	if (rc == 0)
-		rc = install_guards(b, err);
+		rc = fill(b, err);
+	if (rc < 0 || b->filled_later)
+		return rc;
+	rc = finish_areas(b, err);
 	if (rc == 0)
 		rc = arena_run(&b->r->arena, b->pid, err);
 	b->has_memory = rc == 0;

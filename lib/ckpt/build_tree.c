@@ -300,10 +300,23 @@ void build_unpin(const struct build_pin *p)
 		sched_setaffinity(0, sizeof(p->before), &p->before);
 }
 
+static void find_leaves(struct restore *r)
+{
+	for (size_t i = 0; i < r->n_procs; i++)
+		r->proc[i].is_leaf = true;
+	for (size_t i = 0; i < r->plan.n; i++) {
+		const struct plan_step *s = &r->plan.step[i];
+
+		if (s->what == PLAN_MAKE && s->maker >= 0 && !is_helper(r, s->maker))
+			r->proc[s->maker].is_leaf = false;
+	}
+}
+
 int tree_build(struct restore *r, struct ckpt_err **err)
 {
 	int rc = 0;
 
+	find_leaves(r);
 	for (size_t i = 0; rc == 0 && i < r->plan.n; i++)
 		rc = take_step(r, &r->plan.step[i], err);
 	return rc;

@@ -313,8 +313,10 @@ static int step_files(struct restore *r, struct ckpt_err **err)
 
 static int finish_process(struct build *b, struct ckpt_err **err)
 {
-	int rc = b->has_files ? 0 : build_fs_files(b, err);
+	int rc = build_memory_rest(b, err);
 
+	if (rc == 0 && !b->has_files)
+		rc = build_fs_files(b, err);
 	if (rc == 0)
 		rc = build_mq_notify(b, err);
 	if (rc == 0)
@@ -433,6 +435,7 @@ static int restore(struct restore *r, struct ckpt_restore_result *ret, struct ck
 
 static void restore_done(struct restore *r, bool ok)
 {
+	build_fill_stop(r);
 	if (!ok) {
 		tree_kill(r);
 		objects_undo(&r->kr);
