@@ -55,8 +55,8 @@ static void test_semset_parse__unsound(void **state)
 		"\"id\":1," WHO ",\"used\":true,\"values\":[1],\"pids\":[-4]",
 		"\"id\":1," WHO ",\"used\":true,\"values\":1,\"pids\":[0]",
 		/* a mode that no IPC object has */
-		"\"id\":1,\"key\":5,\"uid\":1,\"gid\":2,\"cuid\":3,\"cgid\":4,\"mode\":4095,"
-		"\"changed_s\":9,\"used\":true,\"values\":[1],\"pids\":[0]",
+		("\"id\":1,\"key\":5,\"uid\":1,\"gid\":2,\"cuid\":3,\"cgid\":4,\"mode\":4095,"
+		 "\"changed_s\":9,\"used\":true,\"values\":[1],\"pids\":[0]"),
 	};
 
 	(void)state;

@@ -376,7 +376,7 @@ static void go(struct kind_restore *r, const json_t *o, int fd)
 	(void)r;
 	(void)o;
 	for (int i = 0; i < 100000 && ioctl(fd, FIONREAD, &bytes) == 0 && bytes > 0; i++) {
-		const struct fanotify_event_metadata *e = (const void *)buf;
+		struct fanotify_event_metadata *e = (void *)buf;
 		ssize_t n = read(fd, buf, sizeof(buf));
 
 		if (n <= 0)
