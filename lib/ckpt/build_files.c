@@ -76,7 +76,7 @@ static int reserve(struct restore *r, int base, struct ckpt_err **err)
 		r->in_tasks_fd[r->n_in_tasks++] = fd;
 	}
 	/* The first is for this one itself. */
-	r->self_fd = r->in_tasks_fd[0];
+	r->self_fd = r->kr.fd_in_tasks = r->in_tasks_fd[0];
 	r->n_moved_up = 1;
 	close(any);
 	return 0;

@@ -114,7 +114,8 @@ struct kind_restore {
 	 * exist: in open() of kinds with `needs_tasks`, and in connect().
 	 */
 	pid_t (*pid_now)(void *userdata, pid_t saved);
-	bool *in_tasks; /* by object id: all tasks have it, too, under the same number; owned */
+	bool *in_tasks;	 /* by object id: all tasks have it, too, under the same number; owned */
+	int fd_in_tasks; /* one that they have in any case */
 	/*
 	 * Let a process of the image, told by its saved pid, make a system call. In connect(): it
 	 * has the descriptors that are `in_tasks`; its own are not there yet, so that all other

@@ -2,8 +2,8 @@
 /* zoo: not=pidns */
 /*
  * Files of /proc: of the process itself, of its leading thread, of a child, of a child that has
- * ended, of the first process; a directory of descriptors that is being read; the memory, to be
- * written to. Not in a pid namespace of its own: /proc is of the one around it there.
+ * ended, of the first process, of a descriptor; a directory of descriptors that is being read; the
+ * memory, to be written to. Not in a pid namespace of its own: /proc is of the one around it there.
  */
 #include "zoo.h"
 
@@ -58,7 +58,7 @@ static long value(int fd, const char *key)
 
 int main(void)
 {
-	int self, of_thread, of_child, of_dead, of_init, fds, mem, place;
+	int self, of_thread, of_child, of_dead, of_init, of_fd, fds, mem, place;
 	char text[64], c;
 	struct stat a, b;
 	pthread_t thread;
@@ -92,6 +92,8 @@ int main(void)
 	fds = open_of(getpid(), "fd", O_RDONLY | O_DIRECTORY);
 	mem = open_of(getpid(), "mem", O_RDWR);
 	place = open_of(getpid(), "cwd", O_PATH | O_NOFOLLOW);
+	snprintf(text, sizeof(text), "fdinfo/%d", pipe_fd[0]);
+	of_fd = open_of(getpid(), text, O_RDONLY);
 	zoo_ready();
 	zoo_wait();
 
@@ -100,6 +102,8 @@ int main(void)
 	zoo_same(value(of_thread, "\nPid:"), getpid());
 	zoo_same(value(of_child, "\nPid:"), child);
 	zoo_same(value(of_init, "\nPid:"), 1);
+	zoo_need(fstat(pipe_fd[0], &a) == 0);
+	zoo_same(value(of_fd, "\nino:"), (long)a.st_ino);
 	zoo_check(read(of_dead, &c, 1) < 0 && errno == ESRCH, "the ended child is alive");
 	zoo_need(fstat(fds, &a) == 0);
 	snprintf(text, sizeof(text), "/proc/%d/fd", getpid());

@@ -11,6 +11,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <linux/openat2.h>
 #include <signal.h>
 #include <stdio.h>
@@ -207,6 +208,33 @@ static int open_parts(const struct parts *p, int flags, int *ret_fd, struct ckpt
 }
 
 /*
+ * What /proc says of a descriptor is there with it only, and the program's are not in their places
+ * yet: any other stands in for it, until they are. Looked at again, the file tells of whatever has
+ * the number then.
+ */
+static int hold_number(struct kind_restore *r, const json_t *o, const struct parts *p,
+		       struct ckpt_err **err)
+{
+	const char *at = !strncmp(p->rest, "fd/", 3)	   ? p->rest + 3
+			 : !strncmp(p->rest, "fdinfo/", 7) ? p->rest + 7
+							   : "";
+	char *end = NULL;
+	unsigned long fd = strtoul(at, &end, 10);
+	const struct kind_call hold = {
+		.what = "hold the number of a descriptor",
+		.nr = SYS_fcntl,
+		.arg = { (uint64_t)r->fd_in_tasks, F_DUPFD_CLOEXEC, fd },
+	};
+	int32_t pid = 0;
+	int rc;
+
+	if (*at < '0' || *at > '9' || *end || fd > INT_MAX || json_object_get(o, "init"))
+		return 0;
+	rc = js_i32(o, "pid", &pid, err);
+	return rc < 0 ? rc : r->call(r->userdata, pid, &hold, err);
+}
+
+/*
  * A process that waits for its end. It has all our descriptors, and does nothing with them. Who
  * goes to a directory of it must do so while it lives.
  */
@@ -266,7 +294,8 @@ static int open_it(struct kind_restore *r, const json_t *o, int *ret_fd, struct 
 	if (dead)
 		return open_dead(r, &p, json_is_true(json_object_get(o, "thread")), flags, ret_fd,
 				 err);
-	return open_parts(&p, flags, ret_fd, err);
+	rc = hold_number(r, o, &p, err);
+	return rc < 0 ? rc : open_parts(&p, flags, ret_fd, err);
 }
 
 /* All are where they belong: it may end. */
