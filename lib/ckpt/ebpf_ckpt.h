@@ -49,6 +49,11 @@ extern "C" {
 	X(CKPT_E_TRACED, 3, "another program traces the process", "detach that program first")     \
 	X(CKPT_E_COMPAT32, 3, "32-bit processes cannot be checkpointed", "")                       \
 	X(CKPT_E_UNSUPPORTED, 3, "the process holds a resource that cannot be checkpointed", "")   \
+	X(CKPT_E_CALLBACK, 1, "a callback of the program refused", "")                             \
+	X(CKPT_E_NO_ANSWER, 1, "the program did not answer in time", "")                           \
+	X(CKPT_E_BUSY, 1, "another checkpoint is under way", "try again when it is done")          \
+	X(CKPT_E_NO_LIBRARY, 3, "the program has no checkpoint library loaded",                    \
+	  "ebpf-ckpt attach needs none")                                                           \
 	X(CKPT_E_CHANGING, 1, "the process changed faster than it could be frozen", "try again")   \
 	X(CKPT_E_GONE, 1, "the process ended during the checkpoint", "")                           \
 	X(CKPT_E_REMOTE, 1, "a system call made in the process failed", "")                        \
@@ -129,6 +134,19 @@ enum ckpt_after {
 	CKPT_AFTER_CONT,    /* goes on, and SIGCONT if it was stopped */
 };
 
+/*
+ * What the callbacks of programs that have libcr loaded are told, and how they are waited for.
+ * Others are saved without being asked.
+ */
+struct ckpt_callbacks {
+	pid_t requester, target; /* requester 0: the caller */
+	int scope;		 /* cr_scope_t of <libcr.h> */
+	int signal;		 /* sent to all when their callbacks have ended; 0: none */
+	unsigned int timeout_ms; /* until all of them have come to cr_checkpoint(); 0: no limit */
+	bool required;		 /* fail where a process has no library (CKPT_E_NO_LIBRARY) */
+	bool none;		 /* ask nobody */
+};
+
 struct ckpt_dump_opts {
 	size_t size;	    /* sizeof(struct ckpt_dump_opts) */
 	pid_t pid;	    /* thread group leader, caller's pid namespace */
@@ -140,6 +158,7 @@ struct ckpt_dump_opts {
 	int compress_level;	      /* zstd level, 0: default (1) */
 	uint64_t deleted_limit_bytes; /* contents of unlinked files saved up to this; 0: 64 MiB */
 	bool ext_unix; /* connections of unix sockets to outside are made anew at the restore */
+	struct ckpt_callbacks callbacks;
 };
 
 struct ckpt_dump_result {

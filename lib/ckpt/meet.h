@@ -1,0 +1,96 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * One process that has libcr loaded, seen from outside: its control block is found, read and
+ * written. lib/cr/control.h tells what goes on in it. Nothing that is read there is trusted: it is
+ * the program's own memory.
+ */
+#ifndef CKPT_MEET_H
+#define CKPT_MEET_H
+
+#include "../cr/control.h"
+#include "err.h"
+#include <signal.h>
+#include <stdbool.h>
+#include <stddef.h>
+
+/* The part of the block that is read each time: all but the paths. */
+#define MEET_HEAD offsetof(struct cr_control, dest)
+
+struct meeting {
+	pid_t pid;
+	uint64_t block; /* address */
+	uint64_t vdso;	/* address of the vdso's text, or 0 */
+	uint32_t id;	/* of our request; 0: not asked */
+	bool gone;	/* the process ended, or executes another program */
+	bool stopped;	/* it was, by a signal, and has been woken */
+	uint32_t again; /* as in the block when the signal was last sent to all */
+	pid_t *sent;	/* owned: threads that the signal was sent to */
+	size_t n_sent;
+	uint64_t seen_us; /* when its threads were last listed */
+
+	union {
+		struct cr_control now; /* as last read; no more than MEET_HEAD is there */
+		uint8_t raw[MEET_HEAD];
+	};
+};
+
+/* What a request says. */
+struct meet_request {
+	pid_t requester, target;
+	int scope, signal;
+	const char *dest; /* absolute path; "" */
+	bool held;	  /* the last thread waits for meet_release() */
+};
+
+/* Is there a control block in what is mapped at `start` from the beginning of a file? Its address,
+ * or 0. */
+uint64_t meet_look_for(pid_t pid, uint64_t start, uint64_t end, enum cr_kind *ret_kind);
+
+void meet_done(struct meeting *m);
+/* Read the block. 0, -ESRCH (the process ended, or is another program now), or -errno. */
+int meet_read(struct meeting *m);
+
+/*
+ * Ask, with the process running. action: what the process has for the signal, as the kernel says;
+ * NULL: not known. 0, or a negative errno with err: -EBUSY (there is another request).
+ */
+int meet_ask(struct meeting *m, const struct meet_request *q,
+	     const struct cr_control_action *action, struct ckpt_err **err);
+/* Send the signal to all threads that need it and have not got it. 0 or -errno. */
+int meet_send(struct meeting *m);
+/* After meet_read(): have all threads of the process, of which there are `n`, arrived? */
+bool meet_all_arrived(const struct meeting *m, size_t n);
+/* How many threads live; 0: none. */
+size_t meet_count_threads(pid_t pid);
+
+/* Stop and let go all threads of a process, as far as that is possible. */
+struct meet_hold {
+	pid_t *tid;
+	size_t n;
+};
+
+int meet_hold_all(struct meet_hold *h, pid_t pid);
+void meet_let_go(struct meet_hold *h);
+
+/*
+ * Tell the result, with all threads frozen, `tid` being one of them. result: of cr_checkpoint();
+ * negative: nothing was saved. 0 or -errno.
+ */
+int meet_decide(struct meeting *m, int result, pid_t tid);
+/* With all running: as above, by way of meet_hold_all(). */
+int meet_decide_running(struct meeting *m, int result);
+/* Answer cr_forward_checkpoint(), of which `forward` tells: 0 or an errno. */
+int meet_answer(struct meeting *m, int result);
+/* After meet_read(): is our request over? */
+bool meet_is_over(const struct meeting *m);
+/* After meet_read(): have all left, so that it is over but for meet_release()? */
+bool meet_all_left(const struct meeting *m);
+int meet_release(struct meeting *m);
+
+/* In a restored process, whose threads are all stopped: it is another life. */
+int meet_restored(struct meeting *m, pid_t restarter, const char *src, bool held);
+
+/* The members of the request, at most `max`; how many. */
+size_t meet_members(const struct meeting *m, struct cr_member *ret, size_t max);
+
+#endif
