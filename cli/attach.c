@@ -20,8 +20,13 @@ enum {
 	OPT_ONLY,
 	OPT_COMPRESS,
 	OPT_EXT_UNIX,
-	OPT_DELETED_LIMIT
+	OPT_DELETED_LIMIT,
+	OPT_CALLBACK_TIMEOUT,
+	OPT_NO_CALLBACKS
 };
+
+/* Callbacks that take longer than this are more likely stuck than busy. */
+#define CALLBACK_TIMEOUT_MS 60000
 
 struct attach_args {
 	struct cli_common common;
@@ -44,6 +49,11 @@ static const struct argp_option options[] = {
 	  "Let connections of unix sockets to other programs be made anew by the restore", 2 },
 	{ "deleted-limit", OPT_DELETED_LIMIT, "SIZE", 0,
 	  "Save contents of deleted files up to this size (default 64M)", 2 },
+	{ "callback-timeout", OPT_CALLBACK_TIMEOUT, "SECONDS", 0,
+	  "How long callbacks of programs with libcr may take to come to cr_checkpoint() (default 60, "
+	  "0: for ever)",
+	  2 },
+	{ "no-callbacks", OPT_NO_CALLBACKS, NULL, 0, "Do not ask programs with libcr", 2 },
 	{ 0 },
 };
 
@@ -128,6 +138,11 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 			return 0;
 		return cli_wrong(&a->common, "a size like 500K, 64M or 2G",
 				 "--deleted-limit: that is not a size");
+	case OPT_CALLBACK_TIMEOUT:
+		return cli_take_seconds(&a->common, &a->opts.callbacks.timeout_ms, arg);
+	case OPT_NO_CALLBACKS:
+		a->opts.callbacks.none = true;
+		return 0;
 	case ARGP_KEY_ARG:
 		return set_pid(a, arg);
 	case ARGP_KEY_END:
@@ -340,6 +355,9 @@ static int checkpoint(struct attach_args *a)
 
 	if (!a->opts.output)
 		a->opts.output = output = default_output(a->opts.pid);
+	a->opts.callbacks.requester = getpid();
+	a->opts.callbacks.target = a->opts.pid;
+	a->opts.callbacks.scope = a->opts.only ? 0 : 3; /* of <libcr.h>: a process, a tree */
 	cli_signals_hold();
 	cli_progress_init(&progress, a->common.quiet);
 
@@ -361,7 +379,8 @@ static int checkpoint(struct attach_args *a)
 
 static int run(int argc, char **argv)
 {
-	struct attach_args a = { .opts = { .size = sizeof(a.opts) } };
+	struct attach_args a = { .opts = { .size = sizeof(a.opts),
+					   .callbacks.timeout_ms = CALLBACK_TIMEOUT_MS } };
 	int status = cli_parse(&cmd_attach, argc, argv, &a.common, &a);
 
 	if (status == CLI_GO_ON && a.name)

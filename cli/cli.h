@@ -66,6 +66,8 @@ int cli_help(const struct cli_command *cmd);
  * help. */
 error_t cli_wrong(struct cli_common *c, const char *hint, const char *fmt, ...)
 	__attribute__((format(printf, 3, 4)));
+/* For parsers: take a time in whole seconds. */
+error_t cli_take_seconds(struct cli_common *c, unsigned int *ret_ms, const char *arg);
 /* For parsers: take the one image directory of a command's arguments. */
 error_t cli_take_dir(struct cli_common *c, const char **dir, const char *arg);
 /* 0 when there is a directory at `path`; otherwise the exit status, after saying so. */

@@ -188,6 +188,19 @@ int cli_parse(const struct cli_command *cmd, int argc, char **argv, struct cli_c
 	return complain_usage(c);
 }
 
+error_t cli_take_seconds(struct cli_common *c, unsigned int *ret_ms, const char *arg)
+{
+	char *end;
+	unsigned long seconds;
+
+	errno = 0;
+	seconds = strtoul(arg, &end, 10);
+	if (*arg < '0' || *arg > '9' || *end || errno || seconds > 1000000)
+		return cli_wrong(c, "whole seconds, 0 to 1000000", "that is not a time");
+	*ret_ms = (unsigned int)seconds * 1000;
+	return 0;
+}
+
 error_t cli_take_dir(struct cli_common *c, const char **dir, const char *arg)
 {
 	if (*dir) {

@@ -3,7 +3,7 @@
 #include "cli.h"
 #include <string.h>
 
-enum { OPT_DETACH = 256, OPT_NEW_PIDNS, OPT_ALLOW_CHANGED };
+enum { OPT_DETACH = 256, OPT_NEW_PIDNS, OPT_ALLOW_CHANGED, OPT_CALLBACK_TIMEOUT };
 
 struct restore_args {
 	struct cli_common common;
@@ -17,6 +17,8 @@ static const struct argp_option options[] = {
 	  "In a pid namespace of their own, so that no pid can be taken", 0 },
 	{ "allow-changed", OPT_ALLOW_CHANGED, NULL, 0,
 	  "Even if files are not what they were at the checkpoint", 0 },
+	{ "callback-timeout", OPT_CALLBACK_TIMEOUT, "SECONDS", 0,
+	  "How long callbacks of programs with libcr may take to end (default: for ever)", 0 },
 	{ 0 },
 };
 
@@ -37,6 +39,8 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 	case OPT_ALLOW_CHANGED:
 		a->opts.allow_changed = true;
 		return 0;
+	case OPT_CALLBACK_TIMEOUT:
+		return cli_take_seconds(&a->common, &a->opts.timeout_ms, arg);
 	case ARGP_KEY_ARG:
 		return cli_take_dir(&a->common, &a->opts.image, arg);
 	case ARGP_KEY_END:

@@ -26,6 +26,7 @@
 #include "image.h"
 #include "inherit.h"
 #include "kind.h"
+#include "meet.h"
 #include "plan.h"
 #include "remote.h"
 #include "session.h"
@@ -137,6 +138,12 @@ struct restore {
 		struct build *copy_of;
 	} * helper;
 
+	struct restore_met {
+		struct meeting m;
+		bool stop; /* it was stopped when it was asked */
+	} * met;	   /* owned: processes with libcr */
+
+	size_t n_met;
 	int self_fd;	  /* pidfd of this process, in all tasks: they take objects through it */
 	int *in_tasks_fd; /* owned: sorted, the descriptors that all tasks are born with */
 	size_t n_in_tasks, n_moved_up; /* of them, not only reserved */
@@ -294,6 +301,11 @@ int build_enter_wait(struct build *b, struct build_thread *t, struct ckpt_err **
 
 /* prove.c: is what was built what the image says? */
 int prove(struct restore *r, struct ckpt_err **err);
+
+/* meet_again.c: callbacks of programs with libcr. Before all go on; and when they do. On failure of
+ * the second all have been killed. */
+int meet_again_tell(struct restore *r, struct ckpt_err **err);
+int meet_again_wait(struct restore *r, struct ckpt_err **err);
 
 /* Room in the arena, running what is queued when there is too little. */
 int build_room(struct build *b, pid_t tid, size_t ops, size_t data, struct ckpt_err **err);

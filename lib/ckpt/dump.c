@@ -3,6 +3,7 @@
  * A checkpoint, from the first look to the sealed image. Reads like the table of steps:
  *
  *   look    snapshot the running tree, judge every resource, make the image's directory
+ *   agree   callbacks of programs with libcr run up to their cr_checkpoint()
  *   freeze  stop every thread of every process                           --- the pause begins
  *           snapshot again (this one is the truth), judge again
  *   take    registers, queues, contents that live in the kernel
@@ -15,6 +16,7 @@
  * processes themselves are read, and thaw last. Runs in a worker process (worker.h). On failure
  * everything is undone, the tree runs on.
  */
+#include "agree.h"
 #include "aio.h"
 #include "dump_process.h"
 #include "freeze.h"
@@ -57,6 +59,7 @@ struct dump {
 	struct snapshot *snap;
 	struct objects os;
 	struct plan plan; /* of the births of what is in `snap` */
+	struct agree agree;
 	struct freeze freeze;
 	struct tree tree; /* as it was frozen; outlives the thaw */
 	struct trace_clock clock;
@@ -108,6 +111,7 @@ static void dump_done(struct dump *d)
 		trace_clock_stop(&d->clock);
 	image_writer_done(&d->image);
 	stash_done(&d->stash);
+	agree_done(&d->agree);
 	ckpt_findings_free(d->refused);
 	json_decref(d->objects);
 	json_decref(d->sysv);
@@ -140,18 +144,70 @@ static void tell_scratch(struct dump *d)
 static int look(struct dump *d, struct ckpt_err **err)
 {
 	struct look k = { 0 };
+	size_t n;
 	int rc = look_running(&k, d->loader, d->pid, d->opts->only, &d->kd, err);
 
 	if (rc == 0)
 		d->start_boottime_ns = snapshot_task(k.snap, d->pid)->start_boottime_ns;
-	/* What is never the same twice is judged when it stands still. */
-	if (rc == 0 && k.settled)
+	if (rc == 0)
+		rc = agree_find(&d->agree, k.snap, &k.tree, &n, err);
+	/* What is never the same twice is judged when it stands still; and what a callback lets go
+	 * of, after that. */
+	if (rc == 0 && k.settled && !agree_wanted(&d->agree))
 		rc = look_verdict(k.f, d->pid, err);
 	if (rc == 0)
 		rc = image_create(&d->image, d->opts->output, err);
 	if (rc == 0)
 		tell_scratch(d);
 	look_done(&k);
+	return rc;
+}
+
+/* ---- step 2 ---- */
+
+static bool is_cancelled(void *userdata)
+{
+	return worker_cancelled(userdata);
+}
+
+/* The first process is left out itself: its only child is what is saved. */
+static int change_root(struct dump *d, struct ckpt_err **err)
+{
+	struct tree t = { .omit = d->agree.omit, .n_omit = d->agree.n_omit };
+	const struct tree_process *child = NULL;
+	size_t n = 0;
+	int rc = tree_find(&t, d->loader, d->pid, false, err);
+
+	for (size_t i = 1; rc == 0 && i < t.n; i++) {
+		if (t.proc[i].ppid != d->pid || t.proc[i].zombie)
+			continue;
+		child = &t.proc[i];
+		n++;
+	}
+	if (rc == 0 && n == 0)
+		rc = ckpt_fail(err, ESRCH, CKPT_E_GONE,
+			       "process %d left itself out, and has no child", d->pid);
+	if (rc == 0 && n > 1)
+		rc = ckpt_fail(err, EOPNOTSUPP, CKPT_E_UNSUPPORTED,
+			       "process %d left itself out, and has %zu children", d->pid, n);
+	if (rc == 0) {
+		d->pid = d->kd.root = child->tgid;
+		d->start_boottime_ns = child->start_boottime_ns;
+	}
+	tree_done(&t);
+	return rc;
+}
+
+/* Wait for all callbacks; who is in the way of others is asked again before each freeze. */
+static int agree(struct dump *d, struct ckpt_err **err)
+{
+	int rc = agree_ask(&d->agree, is_cancelled, d->w, err);
+
+	d->tree.omit = d->agree.omit;
+	d->tree.n_omit = d->agree.n_omit;
+	for (size_t i = 0; rc == 0 && i < d->agree.n_omit; i++)
+		if (d->agree.omit[i] == d->pid)
+			rc = change_root(d, err);
 	return rc;
 }
 
@@ -310,7 +366,14 @@ static int freeze_once(struct dump *d, int i, struct ckpt_err **err)
 		rc = list_processes(d, err);
 	if (rc == 0)
 		rc = same_processes(d, err);
-	return rc < 0 ? rc : judge_frozen(d, i, err);
+	if (rc < 0)
+		return rc;
+	if (agree_wanted(&d->agree)) {
+		rc = agree_frozen(&d->agree, &d->freeze, d->snap, &d->tree, err);
+		if (rc)
+			return rc;
+	}
+	return judge_frozen(d, i, err);
 }
 
 /*
@@ -328,6 +391,8 @@ static int freeze_and_look(struct dump *d, struct ckpt_err **err)
 		let_go(d);
 		d->paused_us += now_us() - d->freeze_us;
 		rc = still_wanted(d, err);
+		if (rc == 0 && agree_wanted(&d->agree))
+			rc = agree(d, err);
 		if (rc < 0)
 			return rc;
 		nanosleep(&while_it_runs, NULL);
@@ -479,6 +544,8 @@ static int make_manifest(struct dump *d, json_t **ret, struct ckpt_err **err)
 		rc = save_process(d, &d->proc[i], tasks, err);
 	if (rc < 0)
 		return rc;
+	if (agree_wanted(&d->agree) && json_object_set_new(m, "libcr", agree_save(&d->agree)))
+		return ckpt_fail_nomem(err);
 	if (clocks_save(d, m) || js_set_int(m, "root_pid", snapshot_task(d->snap, d->pid)->vtgid))
 		return ckpt_fail_nomem(err);
 	*ret = TAKE_PTR(m);
@@ -502,10 +569,11 @@ static int write_image(struct dump *d, json_t **manifest, struct ckpt_err **err)
 
 /* ---- after ---- */
 
+/* But those with callbacks, which get it when these have ended. */
 static void signal_all(struct dump *d, int sig)
 {
 	for (size_t i = 0; i < d->n_procs; i++)
-		if (!d->proc[i].zombie)
+		if (!d->proc[i].zombie && !agree_has(&d->agree, d->proc[i].tgid))
 			kill(d->proc[i].tgid, sig);
 }
 
@@ -554,6 +622,9 @@ static int freeze_and_fork(struct dump *d, struct ckpt_err **err)
 		return rc;
 	stage_done(&d->stages, "fork");
 	if (d->has_twins) {
+		rc = agree_decide_frozen(&d->agree, &d->freeze, 0, err);
+		if (rc < 0)
+			return rc;
 		freeze_thaw(&d->freeze);
 		pause_ends(d);
 		rc = isolate_twins(d, err);
@@ -575,6 +646,12 @@ static int run(struct dump *d, struct ckpt_err **err)
 		return rc;
 	d->clock_runs = true;
 	stage_done(&d->stages, "look");
+	if (agree_wanted(&d->agree)) {
+		rc = agree(d, err);
+		if (rc < 0)
+			return rc;
+		stage_done(&d->stages, "agree");
+	}
 	rc = freeze_and_fork(d, err);
 	if (rc < 0)
 		return rc;
@@ -583,16 +660,38 @@ static int run(struct dump *d, struct ckpt_err **err)
 		return rc;
 	stage_done(&d->stages, "write");
 	rc = still_wanted(d, err);
+	/* One that fails now may undo the checkpoint. */
+	if (rc == 0 && d->has_twins && agree_wanted(&d->agree))
+		rc = agree_wait_left(&d->agree, is_cancelled, d->w, err);
 	if (rc == 0)
 		rc = image_seal(&d->image, manifest, err);
 	if (rc < 0)
 		return rc;
 	d->ret->image_bytes = d->image.bytes;
 	stage_done(&d->stages, "seal");
+	return 0;
+}
+
+/* What went wrong is told to the callbacks; or that all went well, if they have not been told. */
+static int settle(struct dump *d, int rc, struct ckpt_err **err)
+{
+	if (rc < 0) {
+		freeze_thaw(&d->freeze);
+		agree_cancel(&d->agree, rc);
+		return rc;
+	}
+	if (!d->has_twins && d->opts->after != CKPT_AFTER_KILL)
+		rc = agree_decide_frozen(&d->agree, &d->freeze, 0, err);
 	carry_on(d);
 	if (!d->has_twins)
 		pause_ends(d);
-	return 0;
+	if (d->opts->after == CKPT_AFTER_KILL || !agree_wanted(&d->agree))
+		return rc;
+	if (rc == 0 && !d->has_twins)
+		rc = agree_wait_left(&d->agree, is_cancelled, d->w, err);
+	agree_finish(&d->agree);
+	stage_done(&d->stages, "go");
+	return rc;
 }
 
 static int dump_in_worker(struct worker *w, struct ckpt_session *s,
@@ -619,9 +718,16 @@ static int dump_in_worker(struct worker *w, struct ckpt_session *s,
 		.root = opts->pid,
 		.ext_unix = opts->ext_unix,
 	};
+	d.agree = (struct agree){ .opts = opts->callbacks, .loader = s->loader };
+	snprintf(d.agree.dest, sizeof(d.agree.dest), "%s",
+		 opts->callbacks.dest ? opts->callbacks.dest : "");
+	if (!d.agree.opts.signal)
+		d.agree.opts.signal = opts->after == CKPT_AFTER_STOP   ? SIGSTOP
+				      : opts->after == CKPT_AFTER_CONT ? SIGCONT
+								       : 0;
 	ret->pid = opts->pid;
 	stage_clock_start(&d.stages, ret->stages, &ret->n_stages);
-	rc = run(&d, err);
+	rc = settle(&d, run(&d, err), err);
 	dump_done(&d);
 	ret->total_us = now_us() - start;
 	return rc;

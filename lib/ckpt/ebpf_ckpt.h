@@ -142,6 +142,7 @@ struct ckpt_callbacks {
 	pid_t requester, target; /* requester 0: the caller */
 	int scope;		 /* cr_scope_t of <libcr.h> */
 	int signal;		 /* sent to all when their callbacks have ended; 0: none */
+	const char *dest;	 /* what they are told about where it goes; NULL: nothing */
 	unsigned int timeout_ms; /* until all of them have come to cr_checkpoint(); 0: no limit */
 	bool required;		 /* fail where a process has no library (CKPT_E_NO_LIBRARY) */
 	bool none;		 /* ask nobody */
@@ -186,6 +187,11 @@ struct ckpt_restore_opts {
 	bool detach; /* the restored process becomes a child of init (or of the next subreaper) */
 	bool new_pidns;	    /* in a pid namespace of its own */
 	bool allow_changed; /* files may differ from what they were */
+	/* For the callbacks of programs that have libcr loaded. */
+	pid_t requester;	 /* 0: the caller */
+	int signal;		 /* sent to all when their callbacks have ended; negative: before */
+	const char *source;	 /* where it was restarted from; NULL: the image */
+	unsigned int timeout_ms; /* until all of them have ended; 0: no limit */
 };
 
 struct ckpt_restore_result {

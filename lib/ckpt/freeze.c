@@ -255,7 +255,6 @@ int freeze_tree(struct freeze *f, struct loader *l, pid_t root, bool only, struc
 	struct pass p = { 0 };
 
 	*f = (struct freeze){ 0 };
-	*t = (struct tree){ 0 };
 	for (int pass = 0; pass < FREEZE_PASSES_MAX; pass++) {
 		int rc = freeze_pass(f, l, root, only, t, &p, err);
 

@@ -369,8 +369,12 @@ static int ask_held(struct meeting *m, pid_t tid, const struct meet_request *q,
 int meet_ask(struct meeting *m, const struct meet_request *q,
 	     const struct cr_control_action *action, struct ckpt_err **err)
 {
+	bool stopped = thread_state(m->pid, m->pid) == 'T';
+	struct meet_request asked = *q;
 	struct meet_hold h = { 0 };
 	int rc = hold_one(m->pid, &h);
+
+	asked.held |= stopped;
 
 	if (rc == -ESRCH) {
 		m->gone = true;
@@ -381,10 +385,10 @@ int meet_ask(struct meeting *m, const struct meet_request *q,
 	} else if (rc < 0) {
 		rc = ckpt_fail_errno(err, rc, CKPT_E_SYS, "hold a thread of process %d", m->pid);
 	} else {
-		rc = ask_held(m, h.tid[0], q, action, err);
+		rc = ask_held(m, h.tid[0], &asked, action, err);
 	}
 	meet_let_go(&h);
-	if (rc == 0 && !m->gone && thread_state(m->pid, m->pid) == 'T') {
+	if (rc == 0 && !m->gone && stopped) {
 		m->stopped = true;
 		kill(m->pid, SIGCONT);
 	}

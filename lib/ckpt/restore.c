@@ -424,11 +424,17 @@ static int restore(struct restore *r, struct ckpt_restore_result *ret, struct ck
 	rc = objects_finish(&r->kr, err);
 	if (rc == 0)
 		rc = prove(r, err);
+	if (rc == 0)
+		rc = meet_again_tell(r, err);
 	if (rc < 0)
 		return rc;
 	stage_done(&clock, "prove");
 	sum_up(r, ret);
 	step_go(r);
+	if (r->n_met)
+		rc = meet_again_wait(r, err);
+	if (rc < 0)
+		return rc;
 	stage_done(&clock, "go");
 	return 0;
 }
@@ -449,6 +455,7 @@ static void restore_done(struct restore *r, bool ok)
 	close_reset(&r->ns_hold_fd);
 	build_read_done(r);
 	free(r->sysv_made);
+	free(r->met);
 	json_decref(r->born.rows);
 	image_done(&r->im);
 	free(r);

@@ -55,6 +55,19 @@ static struct tree_process *list_processes(const struct snapshot *s, size_t *ret
 	return all;
 }
 
+static bool is_omitted(const struct tree *t, pid_t pid)
+{
+	for (size_t i = 0; i < t->n_omit; i++)
+		if (t->omit[i] == pid)
+			return true;
+	return false;
+}
+
+static void tree_clear(struct tree *t)
+{
+	*t = (struct tree){ .omit = t->omit, .n_omit = t->n_omit };
+}
+
 /* Append the children of one process. */
 static void add_children(struct tree *t, const struct tree_process *all, size_t n, pid_t ppid)
 {
@@ -69,7 +82,8 @@ static void add_children(struct tree *t, const struct tree_process *all, size_t 
 			high = middle;
 	}
 	for (; low < n && all[low].ppid == ppid; low++)
-		t->proc[t->n++] = all[low];
+		if (!is_omitted(t, all[low].tgid))
+			t->proc[t->n++] = all[low];
 }
 
 static int by_pid(const void *a, const void *b, void *tree)
@@ -98,7 +112,7 @@ int tree_find(struct tree *t, struct loader *l, pid_t root, bool only, struct ck
 	size_t n;
 	int rc;
 
-	*t = (struct tree){ 0 };
+	tree_clear(t);
 	rc = snapshot_take(l, NULL, 0, SNAPSHOT_MEMBERS, &t->members, &why);
 	if (rc < 0)
 		return ckpt_fail_loader(err, rc, &why);
@@ -208,7 +222,7 @@ void tree_done(struct tree *t)
 	free(t->proc);
 	free(t->by_tgid);
 	snapshot_free(t->members);
-	*t = (struct tree){ 0 };
+	tree_clear(t);
 }
 
 const struct tree_process *tree_process(const struct tree *t, pid_t tgid)

@@ -29,6 +29,10 @@ struct tree {
 	size_t n;
 	uint32_t *by_tgid;	  /* owned: indices of proc, sorted */
 	struct snapshot *members; /* owned: every thread of the machine */
+	/* Processes that are left out, with their descendants; survives tree_find() and
+	 * tree_done(). */
+	const pid_t *omit; /* borrowed */
+	size_t n_omit;
 };
 
 /*

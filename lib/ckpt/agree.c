@@ -1,0 +1,523 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+/* Coming to an agreement with the callbacks of a tree. See agree.h. */
+#include "agree.h"
+#include "../cr/blcr_common.h"
+#include "image.h"
+#include "look.h"
+#include "util.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* For a process that has been told, to be done: some hundred milliseconds. */
+#define LOOKS_AFTER    300
+#define PROT_READ_FLAG 0x1 /* VM_READ */
+
+/* Callbacks that only set a flag take some microseconds; those that compress a heap, seconds. */
+static void pause_between_looks(unsigned int *look)
+{
+	static const struct {
+		unsigned int until;
+		long ns;
+	} rest[] = { { 50, 20000 }, { 100, 200000 }, { ~0u, 2000000 } };
+
+	size_t i = 0;
+
+	while (*look >= rest[i].until)
+		i++;
+	nanosleep(&(struct timespec){ 0, rest[i].ns }, NULL);
+	++*look;
+}
+
+/* ---- who has it ---- */
+
+static struct agree_process *find_known(const struct agree *a, pid_t pid)
+{
+	for (size_t i = 0; i < a->n; i++)
+		if (a->proc[i].m.pid == pid)
+			return &a->proc[i];
+	return NULL;
+}
+
+/* The block of a process, of the library that has precedence. */
+static uint64_t find_block(const struct snapshot *s, pid_t pid, enum cr_kind *ret_kind)
+{
+	uint64_t best = 0;
+	size_t first, n;
+
+	snapshot_vmas_of(s, pid, &first, &n);
+	for (size_t i = first; i < first + n; i++) {
+		const struct rec_vma *v = s->vmas[i].rec;
+		enum cr_kind kind;
+		uint64_t block;
+
+		if (!v->has_file || v->pgoff_bytes || !(v->vm_flags & PROT_READ_FLAG))
+			continue;
+		block = meet_look_for(pid, v->start, v->end, &kind);
+		if (block && (!best || kind < *ret_kind)) {
+			best = block;
+			*ret_kind = kind;
+		}
+	}
+	return best;
+}
+
+static int add_omitted(struct agree *a, struct agree_process *p, struct ckpt_err **err)
+{
+	pid_t *more = realloc(a->omit, (a->n_omit + 1) * sizeof(*more));
+
+	if (!more)
+		return ckpt_fail_nomem(err);
+	a->omit = more;
+	a->omit[a->n_omit++] = p->m.pid;
+	p->omitted = true;
+	return 0;
+}
+
+static int add(struct agree *a, const struct snapshot *s, pid_t pid, uint64_t block,
+	       enum cr_kind kind, struct ckpt_err **err)
+{
+	struct agree_process *more = realloc(a->proc, (a->n + 1) * sizeof(*more)), *p;
+	const struct rec_sighand *h = snapshot_sighand(s, pid);
+	const struct rec_mm *mm = snapshot_mm(s, pid);
+
+	if (!more)
+		return ckpt_fail_nomem(err);
+	a->proc = more;
+	p = &a->proc[a->n++];
+	*p = (struct agree_process){
+		.m = { .pid = pid, .block = block, .vdso = mm ? mm->vdso : 0 },
+		.kind = kind,
+	};
+	if (h) {
+		const struct rec_sigaction *sa = &h->action[CR_SIGNUM - 1];
+
+		p->action = (struct cr_control_action){ sa->handler, sa->flags, sa->restorer,
+							sa->mask };
+	}
+	if (kind != CR_KIND_OMIT)
+		return 0;
+	p->decided = true;
+	return add_omitted(a, p, err);
+}
+
+int agree_find(struct agree *a, const struct snapshot *s, const struct tree *t, size_t *ret_new,
+	       struct ckpt_err **err)
+{
+	int rc = 0;
+
+	*ret_new = 0;
+	for (size_t i = 0; rc == 0 && !a->opts.none && i < t->n; i++) {
+		pid_t pid = t->proc[i].tgid;
+		enum cr_kind kind = CR_KIND_CR;
+		uint64_t block;
+
+		if (t->proc[i].zombie || find_known(a, pid))
+			continue;
+		block = find_block(s, pid, &kind);
+		if (block) {
+			rc = add(a, s, pid, block, kind, err);
+			++*ret_new;
+		} else if (a->opts.required && snapshot_mm(s, pid)) {
+			rc = ckpt_fail(err, CR_ENOSUPPORT, CKPT_E_NO_LIBRARY,
+				       "process %d has no checkpoint library loaded", pid);
+		}
+	}
+	return rc;
+}
+
+void agree_done(struct agree *a)
+{
+	for (size_t i = 0; i < a->n; i++)
+		meet_done(&a->proc[i].m);
+	free(a->proc);
+	free(a->omit);
+	a->proc = NULL;
+	a->omit = NULL;
+	a->n = a->n_omit = 0;
+}
+
+/* ---- asking ---- */
+
+/* A signal that comes early comes before the callbacks go on. */
+static int late_signal(const struct agree *a)
+{
+	return a->opts.signal > 0 ? a->opts.signal : 0;
+}
+
+static int ask_new(struct agree *a, struct ckpt_err **err)
+{
+	const struct meet_request q = {
+		.requester = a->opts.requester ? a->opts.requester : getppid(),
+		.target = a->opts.target,
+		.scope = a->opts.scope,
+		.signal = a->opts.signal,
+		.dest = a->dest,
+		.held = late_signal(a) != 0,
+	};
+	int rc = 0;
+
+	for (size_t i = 0; rc == 0 && i < a->n; i++) {
+		struct agree_process *p = &a->proc[i];
+
+		if (p->m.id || p->m.gone || p->omitted)
+			continue;
+		rc = meet_ask(&p->m, &q, &p->action, err);
+		if (rc == 0 && !p->m.gone && meet_send(&p->m) < 0)
+			p->m.gone = true;
+	}
+	return rc;
+}
+
+static int refusal_code(uint32_t vote, int otherwise)
+{
+	return vote >> 16 ? (int)(vote >> 16) : otherwise;
+}
+
+static int vote_of(struct agree *a, struct agree_process *p, struct ckpt_err **err)
+{
+	const struct cr_control *c = &p->m.now;
+
+	if (c->vote & 4 /* CR_CHECKPOINT_OMIT */)
+		return add_omitted(a, p, err);
+	if (c->vote & 2 /* CR_CHECKPOINT_PERM_FAILURE */) {
+		agree_kill(a);
+		return ckpt_fail(err, refusal_code(c->vote, CR_EPERMFAIL), CKPT_E_CALLBACK,
+				 "callback %#x of thread %d failed for good: all were killed",
+				 c->vote_callback, c->vote_tid);
+	}
+	return ckpt_fail(err, refusal_code(c->vote, CR_ETEMPFAIL), CKPT_E_CALLBACK,
+			 "callback %#x of thread %d refused the checkpoint for now",
+			 c->vote_callback, c->vote_tid);
+}
+
+/* More processes, by the word of a callback: fine if they are in the tree already. */
+static void answer_forward(struct agree *a, struct agree_process *p)
+{
+	pid_t target = p->m.now.forward_target ? p->m.now.forward_target : p->m.pid;
+	int result = 0;
+
+	if (p->m.now.forward == p->m.now.forward_answered)
+		return;
+	if (kill(target, 0) < 0)
+		result = errno;
+	else if (p->m.now.forward_scope != CR_SCOPE_PROC && p->m.now.forward_scope != CR_SCOPE_TREE)
+		result = EOPNOTSUPP;
+	else if (!find_known(a, target))
+		result = EOPNOTSUPP;
+	meet_answer(&p->m, result);
+}
+
+/* 1: it has arrived. */
+static int look_at(struct agree *a, struct agree_process *p, struct ckpt_err **err)
+{
+	const struct cr_control *c = &p->m.now;
+	int rc;
+
+	if (p->m.gone || p->omitted)
+		return 1;
+	rc = meet_read(&p->m);
+	if (rc == 0)
+		rc = meet_send(&p->m);
+	if (p->m.gone || rc == -ESRCH)
+		return 1;
+	if (rc < 0)
+		return ckpt_fail_errno(err, rc, CKPT_E_SYS, "look at process %d", p->m.pid);
+	if (c->vote)
+		return vote_of(a, p, err);
+	answer_forward(a, p);
+	/* Counting threads costs more: only when it may be that all are there. */
+	return c->arrived && c->arrived == (c->joined & CR_JOINED_COUNT) &&
+	       meet_all_arrived(&p->m, meet_count_threads(p->m.pid));
+}
+
+/* ---- too late ---- */
+
+static bool is_member(const struct cr_member *member, size_t n, pid_t tid, uint32_t *ret_state,
+		      uint32_t *ret_callback)
+{
+	for (size_t i = 0; i < n; i++) {
+		if (member[i].tid != tid)
+			continue;
+		*ret_state = member[i].state;
+		*ret_callback = member[i].callback;
+		return true;
+	}
+	return false;
+}
+
+#define MEMBERS_LOOKED_AT 4096
+
+/* What a thread that has not arrived does instead; false: it has. */
+static bool why_not_thread(const struct rec_task *t, const struct cr_member *member, size_t n,
+			   char *buf, size_t len)
+{
+	uint32_t state = 0, callback = 0;
+
+	if (is_member(member, n, t->tid, &state, &callback)) {
+		if (state == CR_MEMBER_ARRIVED)
+			return false;
+		if (callback != ~0u)
+			snprintf(buf, len,
+				 "callback %#x of thread %d has not come to cr_checkpoint()",
+				 callback, t->tid);
+		else
+			snprintf(buf, len, "thread %d waits for the callbacks of another one",
+				 t->tid);
+	} else if (t->blocked & 1ULL << (CR_SIGNUM - 1)) {
+		snprintf(buf, len, "thread %d blocks signal %d", t->tid, CR_SIGNUM);
+	} else {
+		snprintf(buf, len,
+			 "thread %d has not got signal %d: it is stopped, or busy in the kernel",
+			 t->tid, CR_SIGNUM);
+	}
+	return true;
+}
+
+static void why_not(struct agree *a, struct agree_process *p, char *buf, size_t len)
+{
+	_cleanup_free_ struct cr_member *member = calloc(MEMBERS_LOOKED_AT, sizeof(*member));
+	struct snapshot *s = NULL;
+	bool found = false;
+	size_t n;
+
+	snprintf(buf, len, "it did not come to cr_checkpoint()");
+	if (p->m.now.inside) {
+		snprintf(buf, len, "thread %d is in a critical section", p->m.now.inside_tid);
+		return;
+	}
+	if (!member || snapshot_take(a->loader, &p->m.pid, 1, SNAPSHOT_TASKS, &s, NULL) < 0)
+		return;
+	n = meet_members(&p->m, member, MEMBERS_LOOKED_AT);
+	for (size_t i = 0; i < s->n_tasks && !found; i++)
+		if (!task_is_exiting(s->tasks[i]) && s->tasks[i]->tid != p->m.now.hidden_tid)
+			found = why_not_thread(s->tasks[i], member, n, buf, len);
+	/* All others wait for it. */
+	for (size_t i = 0; i < n; i++)
+		if (member[i].state == CR_MEMBER_IN_CALLBACK)
+			snprintf(buf, len,
+				 "callback %#x of thread %d has not come to cr_checkpoint()",
+				 member[i].callback, member[i].tid);
+	snapshot_free(s);
+}
+
+static int fail_late(struct agree *a, struct agree_process *p, struct ckpt_err **err)
+{
+	char why[200];
+
+	why_not(a, p, why, sizeof(why));
+	return ckpt_fail(err, ETIMEDOUT, CKPT_E_NO_ANSWER, "process %d: %s, for %u ms", p->m.pid,
+			 why, a->opts.timeout_ms);
+}
+
+int agree_ask(struct agree *a, agree_cancelled_fn *cancelled, void *userdata, struct ckpt_err **err)
+{
+	unsigned int look = 0;
+	int rc;
+
+	if (!a->asked && a->opts.timeout_ms)
+		a->deadline_us = now_us() + a->opts.timeout_ms * 1000ULL;
+	a->asked = true;
+	rc = ask_new(a, err);
+	while (rc == 0) {
+		struct agree_process *missing = NULL;
+		size_t left = 0;
+
+		for (size_t i = 0; rc >= 0 && i < a->n; i++) {
+			rc = look_at(a, &a->proc[i], err);
+			if (rc == 0 && !missing)
+				missing = &a->proc[i];
+			left += !a->proc[i].m.gone;
+		}
+		if (rc < 0)
+			return rc;
+		rc = 0;
+		if (!left)
+			return ckpt_fail(err, ESRCH, CKPT_E_GONE,
+					 "all processes ended, or executed other programs");
+		if (!missing)
+			return 0;
+		if (cancelled(userdata))
+			return ckpt_fail(err, EINTR, CKPT_E_INTERRUPTED,
+					 "interrupted; nothing was written");
+		if (a->deadline_us && now_us() > a->deadline_us)
+			return fail_late(a, missing, err);
+		pause_between_looks(&look);
+	}
+	return rc;
+}
+
+/* ---- frozen ---- */
+
+int agree_frozen(struct agree *a, const struct freeze *f, const struct snapshot *s,
+		 const struct tree *t, struct ckpt_err **err)
+{
+	size_t n_new, n;
+	int rc = agree_find(a, s, t, &n_new, err);
+
+	if (rc < 0)
+		return rc;
+	for (size_t i = 0; i < a->n; i++) {
+		struct agree_process *p = &a->proc[i];
+
+		if (p->omitted || p->m.gone || !tree_process(t, p->m.pid))
+			continue;
+		freeze_threads(f, p->m.pid, &n);
+		if (!p->m.id)
+			return 1;
+		if (meet_read(&p->m) == 0 && !meet_all_arrived(&p->m, n))
+			return 1;
+	}
+	return 0;
+}
+
+int agree_decide_frozen(struct agree *a, const struct freeze *f, int result, struct ckpt_err **err)
+{
+	int rc = 0;
+
+	for (size_t i = 0; rc == 0 && i < a->n; i++) {
+		struct agree_process *p = &a->proc[i];
+		const struct frozen *thread;
+		size_t n;
+
+		thread = freeze_threads(f, p->m.pid, &n);
+		if (!n || p->decided || p->omitted || !p->m.id)
+			continue;
+		rc = meet_decide(&p->m, result, thread[0].tid);
+		if (rc < 0)
+			return ckpt_fail_errno(err, rc, CKPT_E_SYS,
+					       "tell process %d that it goes on", p->m.pid);
+		p->decided = true;
+		if (result == 0 && a->opts.signal < 0)
+			kill(p->m.pid, -a->opts.signal);
+	}
+	return rc;
+}
+
+static void wait_until_over(struct agree_process *p)
+{
+	unsigned int look = 0;
+
+	while (meet_read(&p->m) == 0 && !meet_is_over(&p->m) && look < LOOKS_AFTER)
+		pause_between_looks(&look);
+}
+
+static void tell_running(struct agree *a, int result)
+{
+	for (size_t i = 0; i < a->n; i++) {
+		struct agree_process *p = &a->proc[i];
+
+		if (p->decided || p->m.gone || !p->m.id)
+			continue;
+		meet_decide_running(&p->m, p->omitted ? -CR_EOMITTED : result);
+		p->decided = true;
+		if (late_signal(a) || p->m.stopped) {
+			meet_release(&p->m);
+			if (p->m.stopped)
+				kill(p->m.pid, SIGSTOP);
+		}
+	}
+}
+
+void agree_cancel(struct agree *a, int result)
+{
+	tell_running(a, result);
+	/* Who asked may ask again at once. But a callback may never return. */
+	for (size_t i = 0; result != -ETIMEDOUT && i < a->n; i++)
+		if (a->proc[i].m.id && !a->proc[i].m.gone && !a->proc[i].m.stopped)
+			wait_until_over(&a->proc[i]);
+}
+
+void agree_kill(const struct agree *a)
+{
+	for (size_t i = 0; i < a->n; i++)
+		if (a->proc[i].m.id && !a->proc[i].m.gone)
+			kill(a->proc[i].m.pid, SIGKILL);
+}
+
+/* ---- after ---- */
+
+static void finish(struct agree *a, struct agree_process *p)
+{
+	int sig = p->omitted ? 0 : late_signal(a);
+
+	if (p->m.stopped && sig != SIGCONT)
+		sig = SIGSTOP;
+	if (!late_signal(a) && !p->m.stopped)
+		return;
+	if (sig)
+		kill(p->m.pid, sig);
+	meet_release(&p->m);
+}
+
+static int wait_until_left(struct agree *a, struct agree_process *p, agree_cancelled_fn *cancelled,
+			   void *userdata, struct ckpt_err **err)
+{
+	unsigned int look = 0;
+
+	while (meet_read(&p->m) == 0) {
+		if (p->m.now.failed == p->m.id) {
+			agree_kill(a);
+			return ckpt_fail(
+				err, CR_EPERMFAIL, CKPT_E_CALLBACK,
+				"callback %#x of thread %d failed after the checkpoint: all were killed",
+				p->m.now.failed_callback, p->m.now.failed_tid);
+		}
+		if (meet_all_left(&p->m))
+			return 0;
+		if (cancelled(userdata))
+			return ckpt_fail(err, EINTR, CKPT_E_INTERRUPTED,
+					 "interrupted while callbacks run");
+		pause_between_looks(&look);
+	}
+	return 0;
+}
+
+int agree_wait_left(struct agree *a, agree_cancelled_fn *cancelled, void *userdata,
+		    struct ckpt_err **err)
+{
+	int rc = 0;
+
+	tell_running(a, -EIO);
+	for (size_t i = 0; rc == 0 && i < a->n; i++)
+		if (a->proc[i].m.id && !a->proc[i].m.gone)
+			rc = wait_until_left(a, &a->proc[i], cancelled, userdata, err);
+	return rc;
+}
+
+void agree_finish(struct agree *a)
+{
+	for (size_t i = 0; i < a->n; i++)
+		if (a->proc[i].m.id && !a->proc[i].m.gone)
+			finish(a, &a->proc[i]);
+	for (size_t i = 0; i < a->n; i++)
+		if (a->proc[i].m.id && !a->proc[i].m.gone && !a->proc[i].m.stopped &&
+		    late_signal(a) != SIGSTOP)
+			wait_until_over(&a->proc[i]);
+}
+
+/* ---- the image ---- */
+
+json_t *agree_save(const struct agree *a)
+{
+	json_t *rows = json_array();
+
+	for (size_t i = 0; rows && i < a->n; i++) {
+		const struct agree_process *p = &a->proc[i];
+		json_t *row;
+
+		if (p->omitted || p->m.gone || !p->m.id)
+			continue;
+		row = json_pack("{s:i, s:I, s:I, s:b}", "pid", (int)p->m.pid, "block",
+				(json_int_t)p->m.block, "request", (json_int_t)p->m.id, "stopped",
+				(int)(p->m.stopped && a->opts.signal != SIGCONT));
+		if (!row || json_array_append_new(rows, row)) {
+			json_decref(rows);
+			return NULL;
+		}
+	}
+	return rows;
+}
