@@ -3,7 +3,9 @@
  * ebpf-ckpt: choose the subcommand, and end properly. Each subcommand is one file beside this one:
  * it parses its options, calls the engine once, and prints the result.
  */
+#include "../lib/cr/ask.h"
 #include "cli.h"
+#include "cr_job.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <malloc.h>
@@ -84,6 +86,10 @@ static int run(int argc, char **argv)
 	}
 	if (!strcmp(name, "--help") || !strcmp(name, "-h"))
 		name = cmd_help.name;
+
+	/* Not for people. */
+	if (!strcmp(name, CR_ASK_COMMAND))
+		return cr_helper(argc - 1, argv + 1);
 
 	const struct cli_command *cmd = cli_command_find(name);
 

@@ -104,6 +104,16 @@ static int add(struct agree *a, const struct snapshot *s, pid_t pid, uint64_t bl
 	return add_omitted(a, p, err);
 }
 
+int agree_omit(struct agree *a, const pid_t *pids, size_t n, struct ckpt_err **err)
+{
+	a->omit = calloc(n + 1, sizeof(*a->omit));
+	if (!a->omit)
+		return ckpt_fail_nomem(err);
+	for (size_t i = 0; i < n; i++)
+		a->omit[a->n_omit++] = pids[i];
+	return 0;
+}
+
 int agree_find(struct agree *a, const struct snapshot *s, const struct tree *t, size_t *ret_new,
 	       struct ckpt_err **err)
 {
@@ -322,6 +332,10 @@ int agree_ask(struct agree *a, agree_cancelled_fn *cancelled, void *userdata, st
 		a->deadline_us = now_us() + a->opts.timeout_ms * 1000ULL;
 	a->asked = true;
 	rc = ask_new(a, err);
+	if (rc == 0 && a->opts.asked) {
+		a->opts.asked(a->opts.userdata);
+		a->opts.asked = NULL;
+	}
 	while (rc == 0) {
 		struct agree_process *missing = NULL;
 		size_t left = 0;

@@ -42,6 +42,8 @@ typedef bool agree_cancelled_fn(void *userdata);
  */
 int agree_find(struct agree *a, const struct snapshot *s, const struct tree *t, size_t *ret_new,
 	       struct ckpt_err **err);
+/* These from the beginning. */
+int agree_omit(struct agree *a, const pid_t *pids, size_t n, struct ckpt_err **err);
 void agree_done(struct agree *a);
 
 /* Whether anybody is to be asked, or left out. */

@@ -121,11 +121,13 @@ static _Noreturn void child_main(const struct child_args *c)
 }
 
 /* clone3(2) with the saved pid. In the child it does not return. */
-static pid_t clone_with_pid(pid_t vpid, const struct child_args *c)
+static pid_t clone_with_pid(pid_t vpid, bool sibling, const struct child_args *c)
 {
 	pid_t set_tid = vpid;
+	/* A sibling has our own exit signal, which is that of every program after exec(2). */
 	struct clone_args ca = {
-		.exit_signal = SIGCHLD,
+		.flags = sibling ? CLONE_PARENT : 0,
+		.exit_signal = sibling ? 0 : SIGCHLD,
 		.set_tid = (uintptr_t)&set_tid,
 		.set_tid_size = 1,
 	};
@@ -148,7 +150,7 @@ static int clone_detached(pid_t vpid, const struct child_args *c)
 	if (between < 0)
 		return -errno;
 	if (between == 0) {
-		pid_t pid = clone_with_pid(vpid, c);
+		pid_t pid = clone_with_pid(vpid, false, c);
 
 		_exit(pid < 0 ? -pid : 0);
 	}
@@ -178,7 +180,8 @@ static int make_child(struct build *b, const struct child_args *c, int report[2]
 	/* In a namespace of its own the child cannot say which pid it has here: it stays our child
 	 * until we end. */
 	bool between = b->r->opts->detach && !b->r->ns_init;
-	pid_t pid = between ? clone_detached(b->vpid, c) : clone_with_pid(b->vpid, c);
+	pid_t pid = between ? clone_detached(b->vpid, c)
+			    : clone_with_pid(b->vpid, b->r->opts->sibling, c);
 
 	struct {
 		int error;

@@ -203,8 +203,6 @@ static int agree(struct dump *d, struct ckpt_err **err)
 {
 	int rc = agree_ask(&d->agree, is_cancelled, d->w, err);
 
-	d->tree.omit = d->agree.omit;
-	d->tree.n_omit = d->agree.n_omit;
 	for (size_t i = 0; rc == 0 && i < d->agree.n_omit; i++)
 		if (d->agree.omit[i] == d->pid)
 			rc = change_root(d, err);
@@ -346,6 +344,8 @@ static int freeze_once(struct dump *d, int i, struct ckpt_err **err)
 	int rc;
 
 	d->freeze_us = now_us();
+	d->tree.omit = d->agree.omit;
+	d->tree.n_omit = d->agree.n_omit;
 	rc = freeze_tree(&d->freeze, d->loader, d->pid, d->opts->only, &d->tree, err);
 	if (rc < 0)
 		return rc;
@@ -669,7 +669,9 @@ static int run(struct dump *d, struct ckpt_err **err)
 		return rc;
 	d->ret->image_bytes = d->image.bytes;
 	stage_done(&d->stages, "seal");
-	return 0;
+	if (d->opts->callbacks.sealed)
+		rc = d->opts->callbacks.sealed(d->opts->callbacks.userdata, err);
+	return rc;
 }
 
 /* What went wrong is told to the callbacks; or that all went well, if they have not been told. */
@@ -727,6 +729,11 @@ static int dump_in_worker(struct worker *w, struct ckpt_session *s,
 								       : 0;
 	ret->pid = opts->pid;
 	stage_clock_start(&d.stages, ret->stages, &ret->n_stages);
+	rc = agree_omit(&d.agree, opts->omit, opts->n_omit, err);
+	if (rc < 0)
+		return rc;
+	d.kd.omit = opts->omit;
+	d.kd.n_omit = opts->n_omit;
 	rc = settle(&d, run(&d, err), err);
 	dump_done(&d);
 	ret->total_us = now_us() - start;

@@ -146,6 +146,12 @@ struct ckpt_callbacks {
 	unsigned int timeout_ms; /* until all of them have come to cr_checkpoint(); 0: no limit */
 	bool required;		 /* fail where a process has no library (CKPT_E_NO_LIBRARY) */
 	bool none;		 /* ask nobody */
+	/* Called once, when all have been asked, in the process that does the work; or NULL. */
+	void (*asked)(void *userdata);
+	/* Called there when the image is sealed, before signals are sent. 0, or a negative errno:
+	 * they are not. May be NULL. */
+	int (*sealed)(void *userdata, struct ckpt_err **err);
+	void *userdata;
 };
 
 struct ckpt_dump_opts {
@@ -160,6 +166,10 @@ struct ckpt_dump_opts {
 	uint64_t deleted_limit_bytes; /* contents of unlinked files saved up to this; 0: 64 MiB */
 	bool ext_unix; /* connections of unix sockets to outside are made anew at the restore */
 	struct ckpt_callbacks callbacks;
+	/* Processes that are left out, with their descendants; one of them may be the caller, whose
+	 * ancestors can be checkpointed then. */
+	const pid_t *omit;
+	size_t n_omit;
 };
 
 struct ckpt_dump_result {
@@ -188,9 +198,10 @@ struct ckpt_restore_opts {
 	bool new_pidns;	    /* in a pid namespace of its own */
 	bool allow_changed; /* files may differ from what they were */
 	/* For the callbacks of programs that have libcr loaded. */
-	pid_t requester;	 /* 0: the caller */
-	int signal;		 /* sent to all when their callbacks have ended; negative: before */
-	const char *source;	 /* where it was restarted from; NULL: the image */
+	bool sibling;	    /* the first becomes a child of the caller's parent (CLONE_PARENT) */
+	pid_t requester;    /* 0: the caller */
+	int signal;	    /* sent to all when their callbacks have ended; negative: before */
+	const char *source; /* where it was restarted from; NULL: the image */
 	unsigned int timeout_ms; /* until all of them have ended; 0: no limit */
 };
 
@@ -246,6 +257,13 @@ int ckpt_show(struct ckpt_session *s, const char *image, bool json, FILE *out,
  */
 int ckpt_show_core(struct ckpt_session *s, const char *image, pid_t pid, int out_fd,
 		   struct ckpt_err **err);
+
+/*
+ * The files of an image as one stream, a tar archive, to a descriptor; and back, to a directory
+ * that is made, or empty.
+ */
+int ckpt_pack(const char *image, int out_fd, struct ckpt_err **err);
+int ckpt_unpack(int in_fd, const char *image, struct ckpt_err **err);
 
 /* Pin the eBPF programs in bpffs, so that the next use starts in a millisecond; remove them.
  * ret_changed may be NULL: whether anything changed. */

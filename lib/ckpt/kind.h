@@ -79,6 +79,8 @@ struct kind_dump {
 	size_t n_flight;
 	struct kind_deferred *deferred; /* owned: kind_defer_data() */
 	size_t n_deferred;
+	const pid_t *omit; /* borrowed: processes that are left out of the tree */
+	size_t n_omit;
 	bool ext_unix; /* let connections of unix sockets to processes outside be made anew */
 };
 

@@ -48,7 +48,6 @@ int look_snapshot(struct loader *l, pid_t pid, bool only, struct tree *t, struct
 	size_t n;
 	int rc;
 
-	*t = (struct tree){ 0 };
 	if (pid <= 0 || (kill(pid, 0) < 0 && errno == ESRCH))
 		return ckpt_fail(err, ESRCH, CKPT_E_NO_PROCESS, "there is no process %d", pid);
 	rc = tree_find(t, l, pid, only, err);
@@ -127,7 +126,8 @@ static int look_process(struct loader *l, const struct snapshot *s, pid_t pid,
 	return 0;
 }
 
-static int look_root(struct loader *l, const struct snapshot *s, pid_t pid, struct ckpt_err **err)
+static int look_root(struct loader *l, const struct snapshot *s, pid_t pid, bool leaves_out,
+		     struct ckpt_err **err)
 {
 	const struct rec_task *t = snapshot_task(s, pid);
 	size_t first, n;
@@ -138,7 +138,8 @@ static int look_root(struct loader *l, const struct snapshot *s, pid_t pid, stru
 	if (t->pf_flags & PF_KTHREAD)
 		return ckpt_fail(err, EINVAL, CKPT_E_KTHREAD, "%d (%s) is a kernel thread", pid,
 				 t->comm);
-	if (pid == getpid() || is_ancestor(l, pid))
+	/* One that is left out waits for nobody. */
+	if (pid == getpid() || (!leaves_out && is_ancestor(l, pid)))
 		return ckpt_fail(
 			err, EINVAL, CKPT_E_SELF,
 			"%d is this program itself or one of its ancestors, who wait for it", pid);
@@ -158,7 +159,7 @@ static int look_root(struct loader *l, const struct snapshot *s, pid_t pid, stru
 int look_tree(struct loader *l, const struct snapshot *s, const struct tree *t, pid_t root,
 	      struct ckpt_err **err)
 {
-	int rc = look_root(l, s, root, err);
+	int rc = look_root(l, s, root, t->n_omit > 0, err);
 
 	for (size_t i = 0; rc == 0 && i < t->n; i++)
 		if (!t->proc[i].zombie)
@@ -478,6 +479,8 @@ static int look_once(struct look *k, struct loader *l, pid_t pid, bool only,
 	*k = (struct look){ .f = calloc(1, sizeof(*k->f)) };
 	if (!k->f)
 		return ckpt_fail_nomem(err);
+	k->tree.omit = like->omit;
+	k->tree.n_omit = like->n_omit;
 	rc = look_snapshot(l, pid, only, &k->tree, &k->snap, err);
 	return rc < 0 ? rc : judge_look(k, l, pid, like, err);
 }

@@ -41,7 +41,8 @@ const struct rec_task *task_living_thread(const struct snapshot *s, pid_t tgid);
 
 /*
  * Find the tree of `pid`, which may be gone or never have been, or with `only` that process alone,
- * and take its snapshot. *t is for tree_done(), on failure too.
+ * and take its snapshot. *t has been set to 0, but for `omit`; it is for tree_done(), on failure
+ * too.
  */
 int look_snapshot(struct loader *l, pid_t pid, bool only, struct tree *t, struct snapshot **ret,
 		  struct ckpt_err **err);

@@ -552,6 +552,8 @@ int meet_restored(struct meeting *m, pid_t restarter, const char *src, bool held
 	if (rc == 0)
 		rc = PUT(m, restarter, restarter);
 	if (rc == 0)
+		rc = PUT(m, lives, m->now.lives + 1);
+	if (rc == 0)
 		rc = PUT(m, engine_pid, getpid());
 	if (rc == 0)
 		rc = PUT(m, held, held ? m->id : 0);

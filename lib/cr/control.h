@@ -143,6 +143,8 @@ struct cr_control {
 	 * checkpointer is about to send a signal, and nobody shall go on before.
 	 */
 	uint32_t held;
+	uint32_t lives; /* raised with each restart */
+	uint32_t pad2;
 
 	char dest[CR_CONTROL_PATH]; /* of the context file; "": none */
 	char src[CR_CONTROL_PATH];  /* where it was restarted from */

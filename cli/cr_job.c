@@ -1,0 +1,307 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+/* See cr_job.h. */
+#include "cr_job.h"
+#include "cli.h"
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+/* A target that has just been started gets this long to load its library. */
+#define SECOND_TRY_NS 500000000L
+
+int cr_errno(int rc, const struct ckpt_err *err)
+{
+	static const struct {
+		enum ckpt_code code;
+		int number;
+	} known[] = {
+		{ CKPT_E_NO_PROCESS, ESRCH },
+		{ CKPT_E_ZOMBIE, ESRCH },
+		{ CKPT_E_GONE, ESRCH },
+		{ CKPT_E_TRACED, CR_EPTRACED },
+		{ CKPT_E_NO_LIBRARY, CR_ENOSUPPORT },
+		{ CKPT_E_PRIVILEGE, EPERM },
+		{ CKPT_E_PID_TAKEN, EBUSY },
+		{ CKPT_E_FILE_GONE, ENOENT },
+		{ CKPT_E_BUSY, EBUSY },
+	};
+
+	if (!err)
+		return rc < 0 ? -rc : rc;
+	for (size_t i = 0; i < sizeof(known) / sizeof(known[0]); i++)
+		if (ckpt_err_code(err) == known[i].code)
+			return known[i].number;
+	return ckpt_err_errno(err) ? ckpt_err_errno(err) : EIO;
+}
+
+void cr_path_of(int fd, char *buf, size_t len)
+{
+	char link[64];
+	ssize_t n;
+
+	snprintf(link, sizeof(link), "/proc/self/fd/%d", fd);
+	n = readlink(link, buf, len - 1);
+	buf[n > 0 && buf[0] == '/' ? n : 0] = 0;
+}
+
+/* ---- who is meant ---- */
+
+struct process {
+	pid_t pid, ppid, pgid, sid;
+};
+
+static bool read_process(const char *name, struct process *ret)
+{
+	char path[64], line[1024];
+	const char *p = NULL;
+	char state = 0;
+	FILE *f;
+
+	if (!cli_parse_pid(name, &ret->pid))
+		return false;
+	snprintf(path, sizeof(path), "/proc/%d/stat", ret->pid);
+	f = fopen(path, "re");
+	if (!f)
+		return false;
+	if (fgets(line, sizeof(line), f))
+		p = strrchr(line, ')');
+	fclose(f);
+	return p && sscanf(p + 1, " %c %d %d %d", &state, &ret->ppid, &ret->pgid, &ret->sid) == 4 &&
+	       state != 'Z' && state != 'X';
+}
+
+/* All processes; malloc'd. */
+static struct process *list_processes(size_t *ret_n)
+{
+	struct process *all = NULL;
+	size_t n = 0;
+	struct dirent *e;
+	DIR *d = opendir("/proc");
+
+	while (d && (e = readdir(d))) {
+		struct process p, *more;
+
+		if (!read_process(e->d_name, &p))
+			continue;
+		more = realloc(all, (n + 1) * sizeof(*all));
+		if (!more)
+			break;
+		all = more;
+		all[n++] = p;
+	}
+	if (d)
+		closedir(d);
+	*ret_n = n;
+	return all;
+}
+
+static bool is_meant(const struct cr_job *j, const struct process *p)
+{
+	for (size_t i = 0; i < j->n_omit; i++)
+		if (j->omit[i] == p->pid)
+			return false;
+	return (j->scope == CR_SCOPE_PGRP ? p->pgid : p->sid) == j->target;
+}
+
+static const struct process *parent_of(const struct process *all, size_t n, const struct process *p)
+{
+	for (size_t i = 0; i < n; i++)
+		if (all[i].pid == p->ppid)
+			return &all[i];
+	return NULL;
+}
+
+/*
+ * A group or session is saved as the tree of the one member that all others descend from, without
+ * those that are no members.
+ */
+static int find_root(const struct cr_job *j, const struct process *all, size_t n, pid_t *ret_root,
+		     pid_t *omit, size_t *n_omit)
+{
+	size_t roots = 0;
+
+	for (size_t i = 0; i < n; i++) {
+		const struct process *parent = parent_of(all, n, &all[i]);
+		bool below = parent && is_meant(j, parent);
+
+		if (is_meant(j, &all[i]) && !below) {
+			*ret_root = all[i].pid;
+			roots++;
+		} else if (!is_meant(j, &all[i]) && below) {
+			omit[(*n_omit)++] = all[i].pid;
+		}
+	}
+	return roots == 0 ? ESRCH : roots > 1 ? EOPNOTSUPP : 0;
+}
+
+static int resolve(const struct cr_job *j, struct ckpt_dump_opts *o, pid_t **ret_omit,
+		   struct ckpt_err **err)
+{
+	_cleanup_free_ struct process *all = NULL;
+	size_t n, n_omit = 0;
+	pid_t *omit;
+	int rc;
+
+	(void)err;
+	o->pid = j->target;
+	o->only = j->scope == CR_SCOPE_PROC;
+	o->omit = j->omit;
+	o->n_omit = j->n_omit;
+	if (j->scope == CR_SCOPE_PROC || j->scope == CR_SCOPE_TREE)
+		return 0;
+	all = list_processes(&n);
+	*ret_omit = omit = calloc(n + j->n_omit + 1, sizeof(*omit));
+	if (!all || !omit)
+		return ENOMEM;
+	for (size_t i = 0; i < j->n_omit; i++)
+		omit[n_omit++] = j->omit[i];
+	rc = find_root(j, all, n, &o->pid, omit, &n_omit);
+	o->omit = omit;
+	o->n_omit = n_omit;
+	return rc;
+}
+
+/* ---- a place for the image ---- */
+
+static int make_place(const char *dir, char *buf, size_t len)
+{
+	const char *tmp = getenv("TMPDIR");
+
+	snprintf(buf, len, "%s/.ebpf-ckpt-XXXXXX", dir ? dir : tmp && *tmp ? tmp : "/var/tmp");
+	return mkdtemp(buf) ? 0 : errno;
+}
+
+/* Files, and one level of directories within one. */
+static void remove_place(int at, const char *path, int depth)
+{
+	int fd = openat(at, path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	DIR *d = fd >= 0 ? fdopendir(fd) : NULL;
+	struct dirent *e;
+
+	while (d && (e = readdir(d))) {
+		if (!strcmp(e->d_name, ".") || !strcmp(e->d_name, ".."))
+			continue;
+		if (unlinkat(fd, e->d_name, 0) < 0 && depth > 0)
+			remove_place(fd, e->d_name, depth - 1);
+	}
+	if (d)
+		closedir(d);
+	unlinkat(at, path, AT_REMOVEDIR);
+}
+
+/* ---- checkpoint ---- */
+
+struct checkpoint {
+	const struct cr_job *job;
+	char image[PATH_MAX];
+};
+
+static void asked(void *userdata)
+{
+	const struct checkpoint *c = userdata;
+
+	if (c->job->asked)
+		c->job->asked(c->job->userdata);
+}
+
+static int sealed(void *userdata, struct ckpt_err **err)
+{
+	const struct checkpoint *c = userdata;
+
+	return ckpt_pack(c->image, c->job->fd, err);
+}
+
+static int dump(struct checkpoint *c, struct ckpt_err **err)
+{
+	const struct cr_job *j = c->job;
+	_cleanup_session_ struct ckpt_session *s = NULL;
+	_cleanup_free_ pid_t *omit = NULL;
+	struct ckpt_dump_result result;
+	struct ckpt_dump_opts o = {
+		.size = sizeof(o),
+		.output = c->image,
+		.callbacks = {
+			.requester = j->requester,
+			.target = j->target,
+			.scope = j->scope,
+			.signal = j->signal,
+			.timeout_ms = j->timeout_ms,
+			.dest = j->dest,
+			.required = !j->no_library,
+			.asked = asked,
+			.sealed = sealed,
+			.userdata = c,
+		},
+	};
+	int rc = resolve(j, &o, &omit, err);
+
+	if (rc)
+		return -rc;
+	rc = ckpt_session_new(&s, err);
+	return rc < 0 ? rc : ckpt_dump(s, &o, &result, err);
+}
+
+int cr_job_checkpoint(const struct cr_job *job, struct ckpt_err **err)
+{
+	struct checkpoint c = { .job = job };
+	char place[PATH_MAX - 16];
+	int rc = make_place(job->dir, place, sizeof(place));
+
+	if (rc)
+		return rc;
+	snprintf(c.image, sizeof(c.image), "%s/image", place);
+	rc = dump(&c, err);
+	if (rc < 0 && *err && ckpt_err_code(*err) == CKPT_E_NO_LIBRARY) {
+		nanosleep(&(struct timespec){ 0, SECOND_TRY_NS }, NULL);
+		ckpt_err_free(*err);
+		*err = NULL;
+		rc = dump(&c, err);
+	}
+	remove_place(AT_FDCWD, place, 2);
+	return rc < 0 ? cr_errno(rc, *err) : 0;
+}
+
+/* ---- restart ---- */
+
+static int restore(const struct cr_restart_job *j, const char *image, pid_t *ret_pid,
+		   struct ckpt_err **err)
+{
+	_cleanup_session_ struct ckpt_session *s = NULL;
+	struct ckpt_restore_result result;
+	struct ckpt_restore_opts o = {
+		.size = sizeof(o),
+		.image = image,
+		.allow_changed = true,
+		.sibling = j->sibling,
+		.requester = j->requester,
+		.signal = j->signal,
+		.source = j->src,
+	};
+	int rc = ckpt_session_new(&s, err);
+
+	if (rc == 0)
+		rc = ckpt_restore(s, &o, &result, err);
+	if (rc == 0)
+		*ret_pid = result.pid;
+	return rc;
+}
+
+int cr_job_restart(const struct cr_restart_job *job, pid_t *ret_pid, struct ckpt_err **err)
+{
+	char place[PATH_MAX - 16], image[PATH_MAX];
+	int rc = make_place(job->dir, place, sizeof(place));
+
+	if (rc)
+		return rc;
+	snprintf(image, sizeof(image), "%s/image", place);
+	rc = job->n_relocate ? -EOPNOTSUPP : ckpt_unpack(job->fd, image, err);
+	if (rc == 0)
+		rc = restore(job, image, ret_pid, err);
+	remove_place(AT_FDCWD, place, 2);
+	return rc < 0 ? cr_errno(rc, *err) : 0;
+}
