@@ -6,6 +6,7 @@
 #include "../lib/cr/ask.h"
 #include "cli.h"
 #include "cr_job.h"
+#include "cr_tool.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <malloc.h>
@@ -109,13 +110,38 @@ static void tune_malloc(void)
 	mallopt(M_TRIM_THRESHOLD, 1 << 30);
 }
 
+/* Names of this program beside its own. */
+static const struct name {
+	const char *name;
+	int (*main)(int argc, char **argv);
+} names[] = {
+	{ "cr_run", cr_run_main },
+	{ "cr_checkpoint", cr_checkpoint_main },
+	{ "cr_restart", cr_restart_main },
+};
+
+static const struct name *find_name(const char *path)
+{
+	const char *slash = path ? strrchr(path, '/') : NULL;
+
+	for (size_t i = 0; path && i < sizeof(names) / sizeof(names[0]); i++)
+		if (!strcmp(names[i].name, slash ? slash + 1 : path))
+			return &names[i];
+	return NULL;
+}
+
 int main(int argc, char **argv)
 {
+	const struct name *name = find_name(argv[0]);
+
+	/* What it starts inherits what this process was started with. */
+	if (name && name->main == cr_run_main)
+		return cr_run_main(argc, argv);
 	tune_malloc();
 	fill_standard_fds();
 	set_dispositions();
 
-	int status = close_stdout(run(argc, argv));
+	int status = close_stdout(name ? name->main(argc, argv) : run(argc, argv));
 	int sig = cli_interrupted();
 
 	if (status && sig)
