@@ -20,6 +20,7 @@
 
 #include "fake.h"
 
+#include "trace.h"
 #include "util.h"
 
 struct shared *shared;
@@ -72,18 +73,25 @@ void target_start(struct target *t, void (*run)(void))
 	}
 }
 
-void target_exec(struct target *t, char *const argv[], const char *preload)
+void target_exec(struct target *t, const char *const argv[], const char *preload)
 {
+	int closed_by_exec[2];
+	char c;
+
 	prepare();
+	assert_int_equal(pipe2(closed_by_exec, O_CLOEXEC), 0);
 	*t = (struct target){ .pid = fork() };
 	assert_true(t->pid >= 0);
 	if (t->pid == 0) {
 		prctl(PR_SET_PDEATHSIG, SIGKILL);
 		if (preload)
 			setenv("LD_PRELOAD", preload, 1);
-		execv(argv[0], argv);
+		execv(argv[0], (char *const *)(uintptr_t)argv);
 		_exit(127);
 	}
+	close(closed_by_exec[1]);
+	assert_int_equal(read(closed_by_exec[0], &c, 1), 0);
+	close(closed_by_exec[0]);
 }
 
 void target_ready(int n)
@@ -215,4 +223,25 @@ void target_checkpoint(struct target *t, int result)
 	assert_int_equal(target_arrive(t, 20000), 1);
 	assert_int_equal(target_decide(t, result), 0);
 	assert_int_equal(target_over(t, 20000), 1);
+}
+
+/* For a test that cmocka's header is not for: ask, and see what a callback says. */
+int meet_one(pid_t pid, int *ret_vote);
+
+int meet_one(pid_t pid, int *ret_vote)
+{
+	struct target t = { .pid = pid };
+	struct trace_clock clock;
+	int rc;
+
+	prepare();
+	rc = trace_clock_start(&clock, NULL);
+	if (rc == 0)
+		rc = target_ask(&t);
+	if (rc == 0)
+		rc = target_arrive(&t, 20000) == 2 ? 0 : -1;
+	*ret_vote = (int)t.m.now.vote;
+	trace_clock_stop(&clock);
+	meet_done(&t.m);
+	return rc;
 }

@@ -55,7 +55,7 @@ struct target {
 
 void target_start(struct target *t, void (*run)(void));
 /* The same for a program: argv, and what to put into LD_PRELOAD or NULL. */
-void target_exec(struct target *t, char *const argv[], const char *preload);
+void target_exec(struct target *t, const char *const argv[], const char *preload);
 void target_ready(int n); /* wait until `ready` is n */
 void target_go(void);
 /* Wait for its end; the status of waitpid(2). Also releases *t. */
