@@ -104,6 +104,14 @@ static int add(struct agree *a, const struct snapshot *s, pid_t pid, uint64_t bl
 	return add_omitted(a, p, err);
 }
 
+/* There is no use in going on, whatever else may be wrong. */
+static bool is_busy(pid_t pid, uint64_t block)
+{
+	struct meeting m = { .pid = pid, .block = block };
+
+	return meet_read(&m) == 0 && meet_is_busy(&m);
+}
+
 int agree_omit(struct agree *a, const pid_t *pids, size_t n, struct ckpt_err **err)
 {
 	a->omit = calloc(n + 1, sizeof(*a->omit));
@@ -128,7 +136,11 @@ int agree_find(struct agree *a, const struct snapshot *s, const struct tree *t, 
 		if (t->proc[i].zombie || find_known(a, pid))
 			continue;
 		block = find_block(s, pid, &kind);
-		if (block) {
+		if (block && is_busy(pid, block)) {
+			rc = ckpt_fail(err, EBUSY, CKPT_E_BUSY,
+				       "process %d takes part in another checkpoint or restart",
+				       pid);
+		} else if (block) {
 			rc = add(a, s, pid, block, kind, err);
 			++*ret_new;
 		} else if (a->opts.required && snapshot_mm(s, pid)) {

@@ -21,6 +21,8 @@
 #define KERNEL_SIGSET 8
 /* Threads that are born while others are asked are found when they are listed again. */
 #define LIST_AGAIN_US 2000
+/* Milliseconds for the rest of callbacks of a process that was stopped in them. */
+#define FINISH_TICKS 1000
 
 static int read_at(pid_t pid, uint64_t at, void *to, size_t len)
 {
@@ -312,6 +314,30 @@ static bool maker_is_dead(const struct meeting *m)
 	return m->now.engine_pid > 0 && kill(m->now.engine_pid, 0) < 0 && errno == ESRCH;
 }
 
+/* It has been told, and would be done with it, if it were not stopped. */
+static bool only_has_to_run(const struct meeting *m)
+{
+	return m->now.decided == m->now.request && m->now.held != m->now.request &&
+	       thread_state(m->pid, m->pid) == 'T';
+}
+
+bool meet_is_busy(const struct meeting *m)
+{
+	return m->now.request && m->now.pid == m->pid && !maker_is_dead(m) && !only_has_to_run(m);
+}
+
+/* Let a stopped process be done with an earlier request. */
+static void finish_earlier(struct meeting *m)
+{
+	const struct timespec tick = { 0, 1000000 };
+
+	if (meet_read(m) < 0 || !m->now.request || !only_has_to_run(m))
+		return;
+	kill(m->pid, SIGCONT);
+	for (int i = 0; i < FINISH_TICKS && meet_read(m) == 0 && m->now.request; i++)
+		nanosleep(&tick, NULL);
+}
+
 static int write_request(struct meeting *m, const struct meet_request *q)
 {
 	uint32_t id = m->now.done + 1;
@@ -372,8 +398,11 @@ int meet_ask(struct meeting *m, const struct meet_request *q,
 	bool stopped = thread_state(m->pid, m->pid) == 'T';
 	struct meet_request asked = *q;
 	struct meet_hold h = { 0 };
-	int rc = hold_one(m->pid, &h);
+	int rc;
 
+	if (stopped)
+		finish_earlier(m);
+	rc = hold_one(m->pid, &h);
 	asked.held |= stopped;
 
 	if (rc == -ESRCH) {

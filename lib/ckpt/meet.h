@@ -50,6 +50,10 @@ void meet_done(struct meeting *m);
 /* Read the block. 0, -ESRCH (the process ended, or is another program now), or -errno. */
 int meet_read(struct meeting *m);
 
+/* After meet_read(): does it take part in a request of somebody who lives, and that has not been
+ * decided while it was stopped? */
+bool meet_is_busy(const struct meeting *m);
+
 /*
  * Ask, with the process running. action: what the process has for the signal, as the kernel says;
  * NULL: not known. 0, or a negative errno with err: -EBUSY (there is another request).

@@ -162,6 +162,22 @@ static void fail(struct cri_thread *t, struct cri_frame *frame)
 	cri_refuse(t, CR_CHECKPOINT_PERM_FAILURE);
 }
 
+void cri_thread_left(struct cri_thread *t)
+{
+	struct cri_frame frame = { .index = (int)(t->member.callback & CR_MAX_CALLBACKS),
+				   .called = t->decided };
+
+	t->frame = NULL;
+	fail(t, &frame);
+}
+
+/*
+ * What unwinds the stack is there in programs that throw exceptions, and not asked for in others:
+ * these functions of the compiler are called in its course only.
+ */
+__asm__(".weak _Unwind_Resume\n"
+	".weak __gcc_personality_v0\n");
+
 /* A C++ exception, or the end of the thread, passes through. */
 static void frame_left(struct cri_frame *frame)
 {

@@ -94,6 +94,8 @@ extern struct cri_table cri_thread_callbacks; /* of the hidden thread */
 void cri_forget_callbacks(void);	      /* in a child by fork(2) */
 /* Run this thread's callbacks, and in the innermost cri_arrive(). The result for all. */
 int cri_run_callbacks(struct cri_thread *t);
+/* The thread ends in the middle of a callback. */
+void cri_thread_left(struct cri_thread *t);
 uint32_t cri_callback_id(const struct cri_thread *t, int index);
 
 /* ---- meet.c -----------------------------------------------------------------------------------

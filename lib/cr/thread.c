@@ -51,6 +51,8 @@ static void thread_ends(void *data)
 
 	if (t->generation != cri_generation)
 		return;
+	if (t->frame)
+		cri_thread_left(t);
 	if (t->persist > 0) {
 		/* Other destructors still need it: come again after them. */
 		pthread_setspecific(key, t);
@@ -122,7 +124,8 @@ static void *hidden_main(void *arg)
 	struct cri_thread *t = cri_self();
 
 	(void)arg;
-	t->hidden = t->has_init = true;
+	cr_init();
+	t->hidden = true;
 	STORE(cri_block.hidden_tid, cri_gettid());
 	cri_raise_turn();
 	for (;;) {
