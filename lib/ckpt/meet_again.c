@@ -94,8 +94,6 @@ static int wait_left(struct restore *r, struct meeting *m, uint64_t deadline_us,
 			return ckpt_fail(err, ETIMEDOUT, CKPT_E_NO_ANSWER,
 					 "process %d: its callbacks have not ended after %u ms",
 					 m->pid, r->opts->timeout_ms);
-		if (waitpid(m->pid, NULL, WNOHANG | WNOWAIT | WEXITED) == m->pid)
-			return 0;
 		nanosleep(&tick, NULL);
 	}
 	return 0;

@@ -147,7 +147,7 @@ static void fail_late(struct cri_thread *t, int index)
 
 		if (engine && kill(engine, 0) < 0 && errno == ESRCH)
 			kill(getpid(), SIGKILL);
-		cri_wait_turn(seen, false);
+		cri_wait_turn(seen, CRI_SECOND);
 	}
 }
 

@@ -50,12 +50,12 @@ int cri_gettid(void)
 	return (int)syscall(SYS_gettid);
 }
 
-void cri_wait_turn(uint32_t seen, bool for_ever)
+void cri_wait_turn(uint32_t seen, int ms)
 {
-	const struct timespec second = { 1, 0 };
+	const struct timespec limit = { ms / 1000, ms % 1000 * 1000000L };
 
-	syscall(SYS_futex, &cri_block.turn, FUTEX_WAIT_PRIVATE, seen, for_ever ? NULL : &second,
-		NULL, 0);
+	syscall(SYS_futex, &cri_block.turn, FUTEX_WAIT_PRIVATE, seen, ms < 0 ? NULL : &limit, NULL,
+		0);
 }
 
 void cri_raise_turn(void)

@@ -9,6 +9,8 @@
 #include <stddef.h>
 #include <unistd.h>
 
+#define HELD_MS 5
+
 bool cri_pending(void)
 {
 	return LOAD(cri_block.request) != 0 && LOAD(cri_block.for_pid) == cri_block.pid;
@@ -61,14 +63,12 @@ static void clean_up(uint32_t id)
 	cri_raise_turn();
 }
 
+/* Nobody wakes us: the signal may be for another thread, and the checkpointer must not stop us, or
+ * it might learn of our end in the place of our parent. */
 static void wait_while_held(uint32_t id)
 {
-	while (LOAD(cri_block.held) == id && engine_lives()) {
-		uint32_t seen = LOAD(cri_block.turn);
-
-		if (LOAD(cri_block.held) == id)
-			cri_wait_turn(seen, false);
-	}
+	while (LOAD(cri_block.held) == id && engine_lives())
+		cri_wait_turn(LOAD(cri_block.turn), HELD_MS);
 }
 
 /* The last one, of all that ever joined, cleans up. */
@@ -98,7 +98,7 @@ static void leave(struct cri_thread *t, uint32_t id, int result)
 		uint32_t seen = LOAD(cri_block.turn);
 
 		if (!is_over(id))
-			cri_wait_turn(seen, false);
+			cri_wait_turn(seen, CRI_SECOND);
 	}
 }
 
@@ -152,7 +152,7 @@ static void wait_for_hidden(const struct cri_thread *t)
 
 		if (decided(t->taken) || LOAD(cri_block.hidden_arrived) == t->taken)
 			return;
-		cri_wait_turn(seen, false);
+		cri_wait_turn(seen, CRI_SECOND);
 		decide_alone(t->taken);
 	}
 }
@@ -194,7 +194,7 @@ static int wait_for_decision(struct cri_thread *t)
 
 		if (decided(t->taken))
 			break;
-		cri_wait_turn(seen, false);
+		cri_wait_turn(seen, CRI_SECOND);
 		decide_alone(t->taken);
 	}
 	t->result = LOAD(cri_block.result);

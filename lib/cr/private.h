@@ -28,9 +28,10 @@ extern int cri_broken; /* errno, if the signal could not be taken */
 #define SWAPPED(x, o, n)                                                                           \
 	__atomic_compare_exchange_n(&(x), (o), (n), false, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST)
 
-/* Wait until the word `turn` is another than `seen`, or a signal came, or, unless it is for ever, a
- * second has passed. */
-void cri_wait_turn(uint32_t seen, bool for_ever);
+/* Wait until the word `turn` is another than `seen`, or a signal came, or the time has passed. */
+#define CRI_FOR_EVER (-1)
+#define CRI_SECOND   1000
+void cri_wait_turn(uint32_t seen, int ms);
 void cri_raise_turn(void);
 int cri_gettid(void);
 /* Signal dispositions as the kernel has them. */

@@ -34,7 +34,7 @@ static void help(struct cri_thread *t)
 	uint32_t seen = LOAD(cri_block.turn);
 
 	if (cri_take_part(t) != CRI_TOOK_PART && cri_pending())
-		cri_wait_turn(seen, false);
+		cri_wait_turn(seen, CRI_SECOND);
 }
 
 void cri_enter(struct cri_thread *t)

@@ -132,7 +132,7 @@ static void *hidden_main(void *arg)
 		uint32_t seen = LOAD(cri_block.turn);
 
 		if (LOAD(cri_block.hidden_go) == t->taken || cri_take_part(t) != CRI_TOOK_PART)
-			cri_wait_turn(seen, true);
+			cri_wait_turn(seen, CRI_FOR_EVER);
 	}
 	return NULL;
 }
@@ -160,7 +160,7 @@ int cri_start_hidden(void)
 		uint32_t seen = LOAD(cri_block.turn);
 
 		if (!LOAD(cri_block.hidden_tid))
-			cri_wait_turn(seen, false);
+			cri_wait_turn(seen, CRI_SECOND);
 	}
 	return rc;
 }
