@@ -197,13 +197,12 @@ static int take_option(struct args *a, int c)
 	case O_RUN:
 		a->signal = 0;
 		return -1;
-	case O_BACKUP:
-		a->backup = optarg;
-		/* fallthrough */
 	case O_ATOMIC:
+	case O_BACKUP:
 	case O_CLOBBER:
 	case O_NOCLOBBER:
 		a->existing = (enum existing)(c - O_ATOMIC);
+		a->backup = c == O_BACKUP ? optarg : a->backup;
 		return -1;
 	case O_SYNC_:
 	case O_NOSYNC:
