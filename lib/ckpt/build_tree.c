@@ -171,7 +171,7 @@ static int make_helper(struct restore *r, const struct plan_step *s, struct ckpt
 	int rc;
 
 	for (;;) {
-		rc = clone_by(r, maker, s->pid, 0, 0, &h->vpid, &h->pid, err);
+		rc = clone_by(r, maker, s->pid, 0, s->exit_signal, &h->vpid, &h->pid, err);
 		if (rc < 0 || s->pid || !is_needed(r, h->vpid))
 			break;
 		unfit[n++] = *h;
@@ -276,7 +276,12 @@ static int take_step(struct restore *r, const struct plan_step *s, struct ckpt_e
 	case PLAN_END:
 		rc = end_helper(r, pid, helper_of(r, s->task)->vpid, pid_of(r, s->maker), err);
 		helper_of(r, s->task)->pid = 0;
+		if (s->exit_signal && !is_helper(r, s->maker))
+			r->proc[s->maker].n_told++;
 		return rc;
+	case PLAN_REAP:
+		return call(r, pid, "be a child subreaper for a while", SYS_prctl,
+			    PR_SET_CHILD_SUBREAPER, s->flags, 0, 0, err);
 	}
 	return 0;
 }

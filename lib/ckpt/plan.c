@@ -33,6 +33,7 @@ struct planner {
 		pid_t pid; /* of a dead leader, or 0 */
 		int node;  /* whose session and group it has: of its maker, if it has none itself */
 		pid_t sid, pgid;
+		int exit_signal;
 		int number;
 		bool ended;
 	} * helper;
@@ -173,7 +174,7 @@ static bool is_leader(const struct plan_task *t)
 	return t->sid == t->pid;
 }
 
-/* Is this a session that one of its makers has, or made? */
+/* Is this a session that one of its makers is in, or made? */
 static bool from_above(const struct planner *pl, int i, pid_t sid)
 {
 	size_t steps = 0;
@@ -181,7 +182,7 @@ static bool from_above(const struct planner *pl, int i, pid_t sid)
 	if (sid == 0)
 		return true;
 	for (i = pl->node[i].maker; i >= 0 && steps++ < pl->n; i = pl->node[i].maker)
-		if (pl->node[i].t->pid == sid)
+		if (pl->node[i].t->pid == sid || pl->node[i].t->sid == sid)
 			return true;
 	return false;
 }
@@ -331,7 +332,8 @@ static int make_node(struct planner *pl, int i, struct ckpt_err **err)
 
 /* ---- helpers ---- */
 
-static int add_helper(struct planner *pl, int maker, pid_t pid, int *ret, struct ckpt_err **err)
+static int add_helper(struct planner *pl, int maker, pid_t pid, int exit_signal, int *ret,
+		      struct ckpt_err **err)
 {
 	struct plan_helper *more = realloc(pl->helper, (pl->n_helpers + 1) * sizeof(*more));
 	struct plan_helper *h;
@@ -344,11 +346,15 @@ static int add_helper(struct planner *pl, int maker, pid_t pid, int *ret, struct
 				   .node = maker,
 				   .sid = pl->node[maker].sid,
 				   .pgid = pl->node[maker].pgid,
+				   .exit_signal = exit_signal,
 				   .number = (int)(pl->n + pl->n_helpers) };
 	*ret = (int)pl->n_helpers++;
 	return emit(pl,
-		    (struct plan_step){
-			    .what = PLAN_MAKE, .task = h->number, .maker = maker, .pid = pid },
+		    (struct plan_step){ .what = PLAN_MAKE,
+					.task = h->number,
+					.maker = maker,
+					.pid = pid,
+					.exit_signal = exit_signal },
 		    err);
 }
 
@@ -360,7 +366,8 @@ static int end_helper(struct planner *pl, int h, struct ckpt_err **err)
 	return emit(pl,
 		    (struct plan_step){ .what = PLAN_END,
 					.task = pl->helper[h].number,
-					.maker = pl->helper[h].node },
+					.maker = pl->helper[h].node,
+					.exit_signal = pl->helper[h].exit_signal },
 		    err);
 }
 
@@ -374,10 +381,12 @@ static int reaper_of(const struct planner *pl, int maker)
 }
 
 /*
- * The helper that stands in for the dead leader of a session, and whose children go to `reaper`.
- * *ret -1: there is one already, whose children go to another.
+ * The helper that stands in for the dead leader of a session, made by `parent`. *ret -1: there is
+ * one already, made by another. Of a parent that is a subreaper, the children of the helper come to
+ * it when it ends; others get them as siblings of the helper, which has the exit signal that they
+ * shall have.
  */
-static int session_helper(struct planner *pl, int reaper, pid_t sid, int *ret,
+static int session_helper(struct planner *pl, int parent, pid_t sid, int exit_signal, int *ret,
 			  struct ckpt_err **err)
 {
 	int rc;
@@ -385,10 +394,12 @@ static int session_helper(struct planner *pl, int reaper, pid_t sid, int *ret,
 	*ret = -1;
 	for (size_t k = 0; k < pl->n_helpers; k++)
 		if (pl->helper[k].pid == sid && !pl->helper[k].ended) {
-			*ret = pl->helper[k].node == reaper ? (int)k : -1;
+			if (pl->helper[k].node == parent &&
+			    pl->helper[k].exit_signal == exit_signal)
+				*ret = (int)k;
 			return 0;
 		}
-	rc = add_helper(pl, reaper, sid, ret, err);
+	rc = add_helper(pl, parent, sid, exit_signal, ret, err);
 	if (rc < 0)
 		return rc;
 	pl->helper[*ret].sid = pl->helper[*ret].pgid = sid;
@@ -433,41 +444,126 @@ static int make_by_sibling(struct planner *pl, int i, bool *ret_done, struct ckp
 	return 0;
 }
 
+static int make_by_helper(struct planner *pl, int i, int h, unsigned long flags,
+			  struct ckpt_err **err)
+{
+	struct node *c = &pl->node[i];
+
+	c->sid = pl->helper[h].sid;
+	c->pgid = pl->helper[h].pgid;
+	return emit(pl,
+		    (struct plan_step){ .what = PLAN_MAKE,
+					.task = i,
+					.maker = pl->helper[h].number,
+					.pid = c->t->pid,
+					.flags = flags },
+		    err);
+}
+
+static int make_reaped_orphan(struct planner *pl, const struct index *ix, int i, bool *ret_done,
+			      struct ckpt_err **err)
+{
+	struct node *c = &pl->node[i];
+	int from = grandparent(pl, ix, i), h = -1, rc = 0;
+
+	if (from >= 0)
+		rc = add_helper(pl, from, 0, 0, &h, err);
+	else if (c->need > 0 && find(pl, ix, c->need) < 0)
+		rc = session_helper(pl, c->parent, c->need, 0, &h, err);
+	if (rc == 0 && h < 0)
+		return make_by_sibling(pl, i, ret_done, err);
+	if (rc == 0)
+		rc = make_by_helper(pl, i, h, 0, err);
+	/* It ends at once: so the orphan is its parent's before anyone asks. */
+	if (rc == 0 && from >= 0)
+		rc = end_helper(pl, h, err);
+	*ret_done = true;
+	return rc < 0 ? rc : make_node(pl, i, err);
+}
+
+/* Is it below `above`, with no subreaper in between? */
+static bool comes_to(const struct planner *pl, int i, int above)
+{
+	for (i = pl->node[i].parent; i >= 0 && i != above; i = pl->node[i].parent)
+		if (pl->node[i].t->subreaper)
+			return false;
+	return i == above;
+}
+
+/* A process in its session from whose child it would come to its parent, were that a subreaper. */
+static int member_below(const struct planner *pl, int i)
+{
+	const struct node *c = &pl->node[i];
+
+	for (size_t k = 0; k < pl->n; k++)
+		if (pl->node[k].made && pl->node[k].sid == c->need && !pl->node[k].t->subreaper &&
+		    comes_to(pl, (int)k, c->parent))
+			return (int)k;
+	return -1;
+}
+
+/* Is there another one of the same session yet to be made, further down? It can lead to this one.
+ */
+static bool has_deeper(const struct planner *pl, int i)
+{
+	for (size_t k = 1; k < pl->n; k++)
+		if (!pl->node[k].made && pl->node[k].orphan &&
+		    pl->node[k].need == pl->node[i].need &&
+		    pl->node[k].parent != pl->node[i].parent &&
+		    comes_to(pl, pl->node[k].parent, pl->node[i].parent))
+			return true;
+	return false;
+}
+
+/* Its parent was a subreaper for a while only. */
+static int reap_for_a_while(struct planner *pl, int i, int from, struct ckpt_err **err)
+{
+	struct plan_step step = { .what = PLAN_REAP, .task = pl->node[i].parent, .flags = 1 };
+	int h, rc = emit(pl, step, err);
+
+	if (rc == 0)
+		rc = add_helper(pl, from, 0, 0, &h, err);
+	if (rc == 0)
+		rc = make_by_helper(pl, i, h, 0, err);
+	if (rc == 0)
+		rc = end_helper(pl, h, err);
+	step.flags = 0;
+	return rc < 0 ? rc : emit(pl, step, err);
+}
+
+/* Its parent is no subreaper. */
+static int make_stray(struct planner *pl, const struct index *ix, int i, bool *ret_done,
+		      struct ckpt_err **err)
+{
+	struct node *c = &pl->node[i];
+	int rc = make_by_sibling(pl, i, ret_done, err), from, h = -1;
+
+	if (rc < 0 || *ret_done || c->need <= 0)
+		return rc;
+	from = member_below(pl, i);
+	if (from >= 0) {
+		rc = reap_for_a_while(pl, i, from, err);
+	} else {
+		if (find(pl, ix, c->need) < 0 && !has_deeper(pl, i))
+			rc = session_helper(pl, c->parent, c->need, c->t->exit_signal, &h, err);
+		if (rc < 0 || h < 0)
+			return rc;
+		rc = make_by_helper(pl, i, h, CLONE_PARENT, err);
+	}
+	*ret_done = true;
+	return rc < 0 ? rc : make_node(pl, i, err);
+}
+
 static int make_orphan(struct planner *pl, const struct index *ix, int i, bool *ret_done,
 		       struct ckpt_err **err)
 {
-	struct node *c = &pl->node[i];
-	int from, h = -1, rc = 0;
+	const struct node *c = &pl->node[i];
 
 	*ret_done = false;
 	if (!pl->node[c->parent].made || c->flags)
 		return 0;
-	if (!pl->node[c->parent].t->subreaper)
-		return make_by_sibling(pl, i, ret_done, err);
-	from = grandparent(pl, ix, i);
-	if (from >= 0)
-		rc = add_helper(pl, from, 0, &h, err);
-	else if (c->need > 0 && find(pl, ix, c->need) < 0)
-		rc = session_helper(pl, c->parent, c->need, &h, err);
-	if (rc == 0 && h < 0)
-		rc = make_by_sibling(pl, i, ret_done, err);
-	if (rc < 0 || h < 0)
-		return rc;
-	rc = emit(pl,
-		  (struct plan_step){ .what = PLAN_MAKE,
-				      .task = i,
-				      .maker = pl->helper[h].number,
-				      .pid = c->t->pid },
-		  err);
-	if (rc < 0)
-		return rc;
-	c->sid = pl->helper[h].sid;
-	c->pgid = pl->helper[h].pgid;
-	/* It ends at once: so the orphan is its parent's before anyone asks. */
-	if (from >= 0)
-		rc = end_helper(pl, h, err);
-	*ret_done = true;
-	return rc < 0 ? rc : make_node(pl, i, err);
+	return pl->node[c->parent].t->subreaper ? make_reaped_orphan(pl, ix, i, ret_done, err)
+						: make_stray(pl, ix, i, ret_done, err);
 }
 
 static int make_orphans(struct planner *pl, const struct index *ix, struct ckpt_err **err)
@@ -517,7 +613,7 @@ static int lead_group(struct planner *pl, int member, struct ckpt_err **err)
 	for (size_t k = 0; k < pl->n_helpers; k++)
 		if (pl->helper[k].pid == pgid && !pl->helper[k].ended)
 			return 0;
-	rc = add_helper(pl, member, pgid, &h, err);
+	rc = add_helper(pl, member, pgid, 0, &h, err);
 	if (rc < 0)
 		return rc;
 	return emit(pl,
@@ -541,7 +637,7 @@ static int lead_left_group(struct planner *pl, const struct index *ix, int membe
 		return 0;
 	pl->node[leader].pgid = pgid;
 	rc = emit(pl, (struct plan_step){ .what = PLAN_SETPGID, .task = leader, .pid = pgid }, err);
-	return rc < 0 ? rc : add_helper(pl, leader, 0, &h, err);
+	return rc < 0 ? rc : add_helper(pl, leader, 0, 0, &h, err);
 }
 
 static int make_groups(struct planner *pl, const struct index *ix, struct ckpt_err **err)

@@ -39,6 +39,8 @@ enum plan_what {
 	PLAN_SETPGID, /* `task` goes to the process group `pid`; 0: the one that the root began in
 		       */
 	PLAN_END,     /* the helper `task` ends, reaped by its maker */
+	PLAN_REAP,    /* `task` becomes a subreaper for a while (`flags` 1), or is one no longer (0)
+		       */
 };
 
 /*
@@ -50,6 +52,7 @@ struct plan_step {
 	int task, maker;
 	pid_t pid;
 	unsigned long flags; /* CLONE_VM, CLONE_FILES, CLONE_FS, CLONE_SIGHAND, CLONE_PARENT */
+	int exit_signal;     /* of a helper */
 };
 
 struct plan {

@@ -43,6 +43,7 @@ struct proc {
 	pid_t pid, sid, pgid;
 	int parent; /* index; NOBODY: outside */
 	bool there, zombie, subreaper, has_memory, leads;
+	int exit_signal;
 	uint32_t has[PLAN_SHARED_NR]; /* which memory, table, ... */
 	int made_by;		      /* index */
 };
@@ -170,8 +171,12 @@ static bool step_make(struct model *m, const struct plan_step *s, const struct p
 		return refuse(m, "made twice", pid, 0);
 	if (helper && s->flags)
 		return refuse(m, "a helper that shares", pid, 0);
+	if (!helper && s->flags & CLONE_PARENT &&
+	    m->proc[s->maker].exit_signal != tasks[s->task].exit_signal)
+		return refuse(m, "an exit signal that is not its own", pid, 0);
 	if (!model_clone(m, (size_t)s->task, s->maker, pid, s->flags))
 		return false;
+	m->proc[s->task].exit_signal = helper ? s->exit_signal : tasks[s->task].exit_signal;
 	if (helper)
 		return true;
 	m->proc[s->task].subreaper = tasks[s->task].subreaper;
@@ -234,6 +239,10 @@ static bool carry_out(struct model *m, const struct plan *p, const struct plan_t
 			break;
 		case PLAN_END:
 			ok = step_end(m, s, n);
+			break;
+		case PLAN_REAP:
+			ok = (size_t)s->task < n && m->proc[s->task].subreaper == !s->flags;
+			m->proc[s->task].subreaper = s->flags;
 			break;
 		}
 		if (!ok)
@@ -423,9 +432,28 @@ static void test_plan_make__orphans(void **state)
 		{ .pid = 12, .ppid = 10, .sid = 11, .pgid = 11 },
 		{ .pid = 13, .ppid = 12, .sid = 11, .pgid = 13 },
 	};
-	const struct plan_task nobody_reaps[] = {
+	/* Made by a dead leader with CLONE_PARENT; or its parent was a subreaper for a while. */
+	const struct plan_task strays[] = {
 		{ .pid = 10 },
 		{ .pid = 12, .ppid = 10, .sid = 11, .pgid = 11 },
+		{ .pid = 13, .ppid = 12, .sid = 13, .pgid = 13 },
+		{ .pid = 14, .ppid = 13, .sid = 11, .pgid = 11 }, /* before its parent left */
+		{ .pid = 16, .ppid = 13, .sid = 15, .pgid = 15, .inherits = true },
+		{ .pid = 17, .ppid = 10, .sid = 15, .pgid = 15, .inherits = true },
+	};
+	/* What can be told from its parent by its exit signal only. */
+	const struct plan_task exit_signals[] = {
+		{ .pid = 10 },
+		{ .pid = 12, .ppid = 10, .sid = 11, .pgid = 11, .exit_signal = SIGCHLD },
+		{ .pid = 13, .ppid = 10, .sid = 11, .pgid = 11, .exit_signal = SIGCHLD },
+	};
+	/* In two branches, neither of which can lead to the other. */
+	const struct plan_task apart[] = {
+		{ .pid = 10 },
+		{ .pid = 11, .ppid = 10 },
+		{ .pid = 12, .ppid = 10 },
+		{ .pid = 14, .ppid = 11, .sid = 13, .pgid = 13 },
+		{ .pid = 15, .ppid = 12, .sid = 13, .pgid = 13 },
 	};
 
 	(void)state;
@@ -436,7 +464,10 @@ static void test_plan_make__orphans(void **state)
 	of_leader[1].zombie = true;
 	must_plan(of_leader, N(of_leader));
 	must_plan(of_sibling, N(of_sibling));
-	must_refuse(nobody_reaps, N(nobody_reaps), CKPT_E_UNSUPPORTED, "process 12");
+	must_plan(strays, N(strays));
+	must_plan(exit_signals, N(exit_signals));
+	must_refuse(apart, N(apart), CKPT_E_UNSUPPORTED, "process 15");
+	must_plan(apart, 4);
 }
 
 static void test_plan_make__groups(void **state)
