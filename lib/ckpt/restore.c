@@ -87,8 +87,10 @@ static bool pid_stays_taken(pid_t tid, uint64_t deadline_us)
 	return false;
 }
 
+#define CLASHES_SHOWN 40
+
 struct taken_list {
-	char text[256];
+	char text[CLASHES_SHOWN * 32];
 	size_t n, len;
 	uint64_t deadline_us;
 };
@@ -111,7 +113,7 @@ static void look_at_pid(struct taken_list *l, pid_t pid)
 	if (!f && kill(pid, 0) < 0 && errno == ESRCH)
 		return;
 	safe_text(safe, sizeof(safe), comm);
-	if (l->n++ < 5 && l->len < sizeof(l->text))
+	if (l->n++ < CLASHES_SHOWN && l->len < sizeof(l->text))
 		l->len += (size_t)snprintf(l->text + l->len, sizeof(l->text) - l->len, "%s%d (%s)",
 					   l->n > 1 ? ", " : "", pid, safe);
 }
@@ -134,7 +136,7 @@ static int check_pids(const struct restore *r, struct ckpt_err **err)
 	if (l.n == 0)
 		return 0;
 	return ckpt_fail(err, EEXIST, CKPT_E_PID_TAKEN, "%zu of the pids %s in use: %s%s", l.n,
-			 l.n == 1 ? "is" : "are", l.text, l.n > 5 ? ", ..." : "");
+			 l.n == 1 ? "is" : "are", l.text, l.n > CLASHES_SHOWN ? ", ..." : "");
 }
 
 static int need_paths(const json_t *o, struct ckpt_err **err)
