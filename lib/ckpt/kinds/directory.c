@@ -18,61 +18,10 @@ static bool match(const struct kind_file *f)
 	return S_ISDIR(f->inode->mode);
 }
 
-static int check(const struct kind_dump *d, const struct kind_file *f, struct ckpt_err **err)
-{
-	_cleanup_free_ char *path = NULL;
-	struct stat st;
-	enum path_state state = path_state(f, &st, &path);
-
-	(void)d;
-	if (state == PATH_UNLINKED && !f->path_cut)
-		return 0;
-	return path_check_state(f, state, err);
-}
-
-static int save(struct kind_dump *d, const struct kind_file *f, json_t *o, struct ckpt_err **err)
-{
-	_cleanup_free_ char *path = NULL;
-	struct stat st;
-	enum path_state state = path_state(f, &st, &path);
-	int rc;
-
-	if (state == PATH_UNLINKED)
-		return nameless_save(d, f, o, err);
-	rc = d->contents ? path_check_state(f, state, err) : 0;
-	return rc < 0 ? rc : path_save_stat(f->inode, path ? path : f->path, &st, o, err);
-}
-
-static int need(const struct kind_restore *r, const json_t *o, struct ckpt_err **err)
-{
-	return nameless_is(o) ? nameless_need(o, err) : path_need(o, r->allow_changed, err);
-}
-
+/* Without O_DIRECTORY, unless the program said so: it may look at its flags. */
 static int open_it(struct kind_restore *r, const json_t *o, int *ret_fd, struct ckpt_err **err)
 {
-	_cleanup_free_ char *path = NULL;
-	char safe[300];
-	int flags = 0, rc = kind_open_flags(o, &flags, err);
-
-	if (rc == 0 && nameless_is(o))
-		return nameless_open(r, o, err);
-	if (rc == 0)
-		rc = path_get(o, &path, err);
-	if (rc < 0)
-		return rc;
-	/* Not O_DIRECTORY for all: the program may look at its flags. */
-	*ret_fd = open(path, flags);
-	if (*ret_fd < 0)
-		return ckpt_fail_errno(err, errno, CKPT_E_FILE_GONE, "open directory %s",
-				       safe_text(safe, sizeof(safe), path));
-	return 0;
-}
-
-static int same(const json_t *saved, const json_t *now, struct ckpt_err **err)
-{
-	int rc = nameless_same(saved, now, err);
-
-	return rc < 0 || nameless_is(saved) ? rc : objects_same_member(saved, now, "path", err);
+	return by_name_open(r, o, 0, ret_fd, err);
 }
 
 /* ---- where a process is ---- */
@@ -120,10 +69,10 @@ const struct ckpt_kind kind_directory = {
 	.name = "directory",
 	.has_pos = true,
 	.match = match,
-	.check = check,
-	.save = save,
-	.need = need,
+	.check = by_name_check,
+	.save = by_name_save,
+	.need = by_name_need,
 	.open = open_it,
-	.same = same,
+	.same = by_name_same,
 	.describe = describe,
 };

@@ -21,27 +21,15 @@ static bool match(const struct kind_file *f)
 
 static int check(const struct kind_dump *d, const struct kind_file *f, struct ckpt_err **err)
 {
-	_cleanup_free_ char *path = NULL;
-	struct stat st;
-	enum path_state state = path_state(f, &st, &path);
-	int rc = 0;
+	int rc = by_name_check(d, f, err);
 
-	if (state != PATH_UNLINKED || f->path_cut)
-		rc = path_check_state(f, state, err);
 	return rc < 0 ? rc : pipe_ends_check(d, f, "FIFO", err);
 }
 
 static int save(struct kind_dump *d, const struct kind_file *f, json_t *o, struct ckpt_err **err)
 {
-	_cleanup_free_ char *path = NULL;
-	struct stat st;
-	enum path_state state = path_state(f, &st, &path);
-	int rc;
+	int rc = by_name_save(d, f, o, err);
 
-	if (state == PATH_UNLINKED)
-		rc = nameless_save(d, f, o, err);
-	else
-		rc = path_save_stat(f->inode, path ? path : f->path, &st, o, err);
 	return rc < 0 ? rc : pipe_ends_save(d, f, o, err);
 }
 

@@ -154,6 +154,16 @@ int nameless_open(struct kind_restore *r, const json_t *o, struct ckpt_err **err
 int nameless_make_open(const json_t *o, int flags, int *ret_fd, struct ckpt_err **err);
 /* For kind->same(): all that nameless_save() writes. */
 int nameless_same(const json_t *saved, const json_t *now, struct ckpt_err **err);
+/*
+ * What kinds whose files come back by their path, or as files whose name was removed, have in
+ * common; members of struct ckpt_kind, but for the flags that open() gets besides its own.
+ */
+int by_name_check(const struct kind_dump *d, const struct kind_file *f, struct ckpt_err **err);
+int by_name_save(struct kind_dump *d, const struct kind_file *f, json_t *o, struct ckpt_err **err);
+int by_name_need(const struct kind_restore *r, const json_t *o, struct ckpt_err **err);
+int by_name_open(struct kind_restore *r, const json_t *o, int more_flags, int *ret_fd,
+		 struct ckpt_err **err);
+int by_name_same(const json_t *saved, const json_t *now, struct ckpt_err **err);
 
 /*
  * A place for a name that lasts a moment: the old path if it is free, its directories being made

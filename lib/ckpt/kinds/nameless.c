@@ -298,3 +298,62 @@ int nameless_same(const json_t *saved, const json_t *now, struct ckpt_err **err)
 		rc = objects_same_member(saved, now, keys[i], err);
 	return rc;
 }
+
+/* ---- by name, or without ---- */
+
+int by_name_check(const struct kind_dump *d, const struct kind_file *f, struct ckpt_err **err)
+{
+	_cleanup_free_ char *path = NULL;
+	struct stat st;
+	enum path_state state = path_state(f, &st, &path);
+
+	(void)d;
+	if (state == PATH_UNLINKED && !f->path_cut)
+		return 0;
+	return path_check_state(f, state, err);
+}
+
+int by_name_save(struct kind_dump *d, const struct kind_file *f, json_t *o, struct ckpt_err **err)
+{
+	_cleanup_free_ char *path = NULL;
+	struct stat st;
+	enum path_state state = path_state(f, &st, &path);
+	int rc;
+
+	if (state == PATH_UNLINKED)
+		return nameless_save(d, f, o, err);
+	rc = d->contents ? path_check_state(f, state, err) : 0;
+	return rc < 0 ? rc : path_save_stat(f->inode, path ? path : f->path, &st, o, err);
+}
+
+int by_name_need(const struct kind_restore *r, const json_t *o, struct ckpt_err **err)
+{
+	return nameless_is(o) ? nameless_need(o, err) : path_need(o, r->allow_changed, err);
+}
+
+int by_name_open(struct kind_restore *r, const json_t *o, int more_flags, int *ret_fd,
+		 struct ckpt_err **err)
+{
+	_cleanup_free_ char *path = NULL;
+	char safe[300];
+	int flags = 0, rc = kind_open_flags(o, &flags, err);
+
+	if (rc == 0 && nameless_is(o))
+		return nameless_open(r, o, err);
+	if (rc == 0)
+		rc = path_get(o, &path, err);
+	if (rc < 0)
+		return rc;
+	*ret_fd = open(path, flags | more_flags);
+	if (*ret_fd < 0)
+		return ckpt_fail_errno(err, errno, CKPT_E_FILE_GONE, "open %s",
+				       safe_text(safe, sizeof(safe), path));
+	return 0;
+}
+
+int by_name_same(const json_t *saved, const json_t *now, struct ckpt_err **err)
+{
+	int rc = nameless_same(saved, now, err);
+
+	return rc < 0 || nameless_is(saved) ? rc : objects_same_member(saved, now, "path", err);
+}
