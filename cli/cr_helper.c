@@ -136,6 +136,7 @@ static int restart(int argc, char **argv)
 	char src[4096] = "";
 	long v[N];
 	pid_t pid = 0;
+	struct ckpt_relocation relocate[CR_MAX_RSTRT_RELOC];
 	struct cr_restart_job job;
 	int rc;
 
@@ -149,9 +150,13 @@ static int restart(int argc, char **argv)
 		.flags = (unsigned int)v[FLAGS],
 		.requester = (pid_t)caller.pid,
 		.sibling = true,
-		.relocate = (const char *const *)(argv + 8),
-		.n_relocate = (size_t)(argc - 8) / 2,
+		.relocate = relocate,
 	};
+	for (int i = 8; i + 1 < argc && job.n_relocate < CR_MAX_RSTRT_RELOC; i += 2) {
+		cli_trim_path(argv[i]);
+		cli_trim_path(argv[i + 1]);
+		relocate[job.n_relocate++] = (struct ckpt_relocation){ argv[i], argv[i + 1] };
+	}
 	tell(&caller, CR_ANSWER_STARTED, 0, 0);
 	rc = cr_job_restart(&job, &pid, &err);
 	tell_log(&caller, err);

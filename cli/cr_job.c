@@ -277,6 +277,8 @@ static int restore(const struct cr_restart_job *j, const char *image, pid_t *ret
 		.size = sizeof(o),
 		.image = image,
 		.allow_changed = true,
+		.relocate = j->relocate,
+		.n_relocate = j->n_relocate,
 		.sibling = j->sibling,
 		.requester = j->requester,
 		.signal = j->signal,
@@ -299,7 +301,7 @@ int cr_job_restart(const struct cr_restart_job *job, pid_t *ret_pid, struct ckpt
 	if (rc)
 		return rc;
 	snprintf(image, sizeof(image), "%s/image", place);
-	rc = job->n_relocate ? -EOPNOTSUPP : ckpt_unpack(job->fd, image, err);
+	rc = ckpt_unpack(job->fd, image, err);
 	if (rc == 0)
 		rc = restore(job, image, ret_pid, err);
 	remove_place(AT_FDCWD, place, 2);

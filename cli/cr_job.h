@@ -36,8 +36,8 @@ struct cr_restart_job {
 	unsigned int flags;
 	pid_t requester;
 	bool sibling;
-	const char *const *relocate; /* pairs */
-	size_t n_relocate;	     /* of pairs */
+	const struct ckpt_relocation *relocate;
+	size_t n_relocate;
 };
 
 /* 0 and *ret_pid, or an errno with *err. */

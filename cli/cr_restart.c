@@ -55,7 +55,7 @@ struct args {
 	unsigned int flags;
 	bool quiet, causes;
 	const char *on_success, *on_failure[FAIL_NR];
-	const char *relocate[2 * CR_MAX_RSTRT_RELOC]; /* owned */
+	struct ckpt_relocation relocate[CR_MAX_RSTRT_RELOC];
 	size_t n_relocate;
 };
 
@@ -115,47 +115,16 @@ static const struct option options[] = {
 
 /* ---- arguments ---- */
 
-/* Up to an unescaped `end` or the end of the text; malloc'd. *text: behind it. */
-static char *take_path(const char **text, char end)
-{
-	char *path = malloc(strlen(*text) + 1), *to = path;
-	const char *p = *text;
-
-	if (!path)
-		return NULL;
-	while (*p && (*p != end || !end)) {
-		if (*p == '\\' && (p[1] == '=' || p[1] == '\\'))
-			p++;
-		*to++ = *p++;
-	}
-	while (to > path + 1 && to[-1] == '/')
-		to--;
-	*to = 0;
-	*text = p;
-	return path;
-}
-
 static int take_relocation(struct args *a, const char *text)
 {
-	char *old = take_path(&text, '='), *new = NULL;
+	struct ckpt_relocation r;
+	int rc = cli_parse_relocation(text, &r);
 
-	if (old && *text == '=') {
-		text++;
-		new = take_path(&text, 0);
-	}
-	if (!old || !new || *old != '/' || *new != '/' || a->n_relocate == CR_MAX_RSTRT_RELOC) {
-		free(old);
-		free(new);
-		return EINVAL;
-	}
-	if (!strcmp(old, new)) {
-		free(old);
-		free(new);
-		return 0;
-	}
-	a->relocate[2 * a->n_relocate] = old;
-	a->relocate[2 * a->n_relocate++ + 1] = new;
-	return 0;
+	if (rc == 0 && a->n_relocate == CR_MAX_RSTRT_RELOC)
+		rc = EINVAL;
+	if (rc == 0 && strcmp(r.from, r.to) != 0)
+		a->relocate[a->n_relocate++] = r;
+	return rc;
 }
 
 /* -1: unknown; otherwise 0 or an errno. */

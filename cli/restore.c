@@ -3,11 +3,14 @@
 #include "cli.h"
 #include <string.h>
 
-enum { OPT_DETACH = 256, OPT_NEW_PIDNS, OPT_ALLOW_CHANGED, OPT_CALLBACK_TIMEOUT };
+enum { OPT_DETACH = 256, OPT_NEW_PIDNS, OPT_ALLOW_CHANGED, OPT_RELOCATE, OPT_CALLBACK_TIMEOUT };
+
+#define RELOCATIONS_MAX 64
 
 struct restore_args {
 	struct cli_common common;
 	struct ckpt_restore_opts opts;
+	struct ckpt_relocation relocate[RELOCATIONS_MAX];
 };
 
 static const struct argp_option options[] = {
@@ -17,10 +20,25 @@ static const struct argp_option options[] = {
 	  "In a pid namespace of their own, so that no pid can be taken", 0 },
 	{ "allow-changed", OPT_ALLOW_CHANGED, NULL, 0,
 	  "Even if files are not what they were at the checkpoint", 0 },
+	{ "relocate", OPT_RELOCATE, "OLD=NEW", 0,
+	  "What was OLD, or below it, is NEW: files, directories, programs (repeatable; the first "
+	  "that fits counts)",
+	  0 },
 	{ "callback-timeout", OPT_CALLBACK_TIMEOUT, "SECONDS", 0,
 	  "How long callbacks of programs with libcr may take to end (default: for ever)", 0 },
 	{ 0 },
 };
+
+static error_t take_relocation(struct restore_args *a, const char *arg)
+{
+	if (a->opts.n_relocate == RELOCATIONS_MAX)
+		return cli_wrong(&a->common, NULL, "more than %d --relocate", RELOCATIONS_MAX);
+	if (cli_parse_relocation(arg, &a->relocate[a->opts.n_relocate]))
+		return cli_wrong(&a->common, NULL,
+				 "--relocate: '%s' is not OLD=NEW, two absolute paths", arg);
+	a->opts.n_relocate++;
+	return 0;
+}
 
 static error_t parse(int key, char *arg, struct argp_state *state)
 {
@@ -39,6 +57,8 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 	case OPT_ALLOW_CHANGED:
 		a->opts.allow_changed = true;
 		return 0;
+	case OPT_RELOCATE:
+		return take_relocation(a, arg);
 	case OPT_CALLBACK_TIMEOUT:
 		return cli_take_seconds(&a->common, &a->opts.timeout_ms, arg);
 	case ARGP_KEY_ARG:
@@ -59,7 +79,8 @@ static const struct argp argp = {
 	"\v"
 	"Examples:\n"
 	"  ebpf-ckpt restore /var/tmp/job1\n"
-	"  pid=$(ebpf-ckpt restore --detach /var/tmp/job1)\n",
+	"  pid=$(ebpf-ckpt restore --detach /var/tmp/job1)\n"
+	"  ebpf-ckpt restore --relocate /home/old=/home/new /var/tmp/job1\n",
 	cli_common_children,
 	NULL,
 	NULL,
@@ -135,7 +156,10 @@ static int restore(struct restore_args *a)
 static int run(int argc, char **argv)
 {
 	struct restore_args a = { .opts = { .size = sizeof(a.opts) } };
-	int status = cli_parse(&cmd_restore, argc, argv, &a.common, &a);
+	int status;
+
+	a.opts.relocate = a.relocate;
+	status = cli_parse(&cmd_restore, argc, argv, &a.common, &a);
 
 	if (status != CLI_GO_ON)
 		return status;

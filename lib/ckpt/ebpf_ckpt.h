@@ -191,12 +191,21 @@ int ckpt_dump(struct ckpt_session *s, const struct ckpt_dump_opts *opts,
 
 /* ---- restore --------------------------------------------------------------------------------- */
 
+/* Paths equal to `from`, or below it, are restored as of `to`. Both absolute, no slash at the end.
+ */
+struct ckpt_relocation {
+	const char *from, *to;
+};
+
 struct ckpt_restore_opts {
 	size_t size; /* sizeof(struct ckpt_restore_opts) */
 	const char *image;
 	bool detach; /* the restored process becomes a child of init (or of the next subreaper) */
 	bool new_pidns;	    /* in a pid namespace of its own */
 	bool allow_changed; /* files may differ from what they were */
+	/* Of files, directories, executables: the first that fits is applied. */
+	const struct ckpt_relocation *relocate;
+	size_t n_relocate;
 	/* For the callbacks of programs that have libcr loaded. */
 	bool sibling;	    /* the first becomes a child of the caller's parent (CLONE_PARENT) */
 	pid_t requester;    /* 0: the caller */

@@ -142,6 +142,7 @@ struct ckpt_kind {
 	const char *name;   /* stable: stands in images */
 	bool has_pos;	    /* the description's position is part of its state */
 	bool needs_tasks;   /* opened when all tasks exist: it refers to one of them */
+	bool placed;	    /* "path" is where it is, and may be another place at the restore */
 	bool called_upon;   /* connect() lets tasks make calls on it, or on others by it */
 	bool connects_last; /* after all others: it watches them */
 	/* Does this open file belong to the kind? The first row of the table that says yes has it.
@@ -289,6 +290,8 @@ int objects_open(struct kind_restore *r, struct ckpt_err **err);
 /* Once the tasks exist: open() of the others, then connect() of every row, flags and position set.
  */
 int objects_connect(struct kind_restore *r, struct ckpt_err **err);
+/* Is its kind one of those whose files have a place? */
+bool objects_row_is_placed(const json_t *o);
 /* Is its kind one that is called upon in tasks? */
 bool objects_called_upon(const struct kind_restore *r, uint32_t id);
 void objects_close(struct kind_restore *r);

@@ -931,6 +931,14 @@ int objects_open(struct kind_restore *r, struct ckpt_err **err)
 	return open_rows(r, false, err);
 }
 
+bool objects_row_is_placed(const json_t *o)
+{
+	const char *name = "";
+	const struct ckpt_kind *k = js_str(o, "kind", &name, NULL) == 0 ? kind_by_name(name) : NULL;
+
+	return k && k->placed;
+}
+
 bool objects_called_upon(const struct kind_restore *r, uint32_t id)
 {
 	const struct ckpt_kind *k;

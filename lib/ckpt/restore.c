@@ -15,6 +15,7 @@
 #include "hostinfo.h"
 #include "look.h"
 #include "pidns.h"
+#include "relocate.h"
 #include "safe.h"
 #include "sysvipc.h"
 #include "tables.h"
@@ -241,7 +242,9 @@ static int step_open(struct restore *r, struct ckpt_err **err)
 	r->kr.pid_now = pid_now;
 	r->kr.call = call;
 	r->kr.userdata = r;
-	rc = build_read(r, err);
+	rc = relocate(r->im.manifest, r->opts->relocate, r->opts->n_relocate, err);
+	if (rc == 0)
+		rc = build_read(r, err);
 	for (size_t i = 0; rc == 0 && i < r->n_procs; i++)
 		rc = need_directories(&r->proc[i], err);
 	if (rc == 0)

@@ -67,6 +67,7 @@ static void describe(const struct kind_file *f, char *buf, size_t len)
 
 const struct ckpt_kind kind_directory = {
 	.name = "directory",
+	.placed = true,
 	.has_pos = true,
 	.match = match,
 	.check = by_name_check,

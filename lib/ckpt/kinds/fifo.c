@@ -124,6 +124,7 @@ static void describe(const struct kind_file *f, char *buf, size_t len)
 
 const struct ckpt_kind kind_fifo = {
 	.name = "fifo",
+	.placed = true,
 	.match = match,
 	.check = check,
 	.save = save,

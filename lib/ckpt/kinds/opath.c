@@ -48,6 +48,7 @@ static void describe(const struct kind_file *f, char *buf, size_t len)
 
 const struct ckpt_kind kind_opath = {
 	.name = "opath",
+	.placed = true,
 	.match = match,
 	.check = by_name_check,
 	.save = by_name_save,

@@ -429,6 +429,7 @@ static int same(const json_t *saved, const json_t *now, struct ckpt_err **err)
 
 const struct ckpt_kind kind_regular = {
 	.name = "regular",
+	.placed = true,
 	.has_pos = true,
 	.match = match,
 	.check = check,
