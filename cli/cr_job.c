@@ -277,6 +277,11 @@ static int restore(const struct cr_restart_job *j, const char *image, pid_t *ret
 		.size = sizeof(o),
 		.image = image,
 		.allow_changed = true,
+		.new_pids = !(j->flags & CR_RSTRT_RESTORE_PID),
+		.own_group = !(j->flags & CR_RSTRT_RESTORE_PGID),
+		.own_session = !(j->flags & CR_RSTRT_RESTORE_SID),
+		.old_groups = !(j->flags & CR_RSTRT_RESTORE_PID) &&
+			      j->flags & CR_RSTRT_RESTORE_PGID,
 		.relocate = j->relocate,
 		.n_relocate = j->n_relocate,
 		.sibling = j->sibling,

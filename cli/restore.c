@@ -3,7 +3,14 @@
 #include "cli.h"
 #include <string.h>
 
-enum { OPT_DETACH = 256, OPT_NEW_PIDNS, OPT_ALLOW_CHANGED, OPT_RELOCATE, OPT_CALLBACK_TIMEOUT };
+enum {
+	OPT_DETACH = 256,
+	OPT_NEW_PIDNS,
+	OPT_NEW_PIDS,
+	OPT_ALLOW_CHANGED,
+	OPT_RELOCATE,
+	OPT_CALLBACK_TIMEOUT
+};
 
 #define RELOCATIONS_MAX 64
 
@@ -18,6 +25,8 @@ static const struct argp_option options[] = {
 	  0 },
 	{ "new-pidns", OPT_NEW_PIDNS, NULL, 0,
 	  "In a pid namespace of their own, so that no pid can be taken", 0 },
+	{ "new-pids", OPT_NEW_PIDS, NULL, 0,
+	  "With any pids that are free; numbers that programs remember are the old ones", 0 },
 	{ "allow-changed", OPT_ALLOW_CHANGED, NULL, 0,
 	  "Even if files are not what they were at the checkpoint", 0 },
 	{ "relocate", OPT_RELOCATE, "OLD=NEW", 0,
@@ -53,6 +62,9 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 		return 0;
 	case OPT_NEW_PIDNS:
 		a->opts.new_pidns = true;
+		return 0;
+	case OPT_NEW_PIDS:
+		a->opts.new_pids = true;
 		return 0;
 	case OPT_ALLOW_CHANGED:
 		a->opts.allow_changed = true;

@@ -29,6 +29,7 @@
 #include "meet.h"
 #include "plan.h"
 #include "remote.h"
+#include "renumber.h"
 #include "session.h"
 #include <sched.h>
 #include <signal.h>
@@ -126,6 +127,7 @@ struct restore {
 	const struct ckpt_restore_opts *opts;
 	struct loader *loader;
 	struct image im;
+	struct renumber numbers;
 	struct kind_restore kr;
 	struct arena arena;
 	struct plan plan;

@@ -153,7 +153,7 @@ static int parse_threads(struct build *b, struct ckpt_err **err)
 		t->ended = i == 0 && json_object_get(t->json, "ended");
 		if (b->zombie || t->ended)
 			continue;
-		key.tid = t->vtid;
+		key.tid = renumber_saved(&b->r->numbers, t->vtid);
 		t->core =
 			bsearch(&key, b->core.threads, b->core.n_threads, sizeof(key), core_by_tid);
 		if (!t->core)
@@ -174,7 +174,7 @@ static int read_core(struct build *b, struct ckpt_err **err)
 
 	if (b->zombie)
 		return parse_threads(b, err);
-	snprintf(name, sizeof(name), "core.%d", b->vpid);
+	snprintf(name, sizeof(name), "core.%d", renumber_saved(&b->r->numbers, b->vpid));
 	rc = image_file_open(&b->r->im, false, name, &fd, err);
 	if (rc == 0)
 		rc = core_open(&b->core, fd, err);

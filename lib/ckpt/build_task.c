@@ -232,6 +232,10 @@ static int set_limits(struct build *b, struct ckpt_err **err)
 		if (prlimit(b->pid, (enum __rlimit_resource)i, NULL, &now) == 0 &&
 		    now.rlim_cur == lim.rlim_cur && now.rlim_max == lim.rlim_max)
 			continue;
+		/* What is queued is done under our limits. */
+		rc = arena_run(&b->r->arena, b->pid, err);
+		if (rc < 0)
+			return rc;
 		if (prlimit(b->pid, (enum __rlimit_resource)i, &lim, NULL) < 0) {
 			rc = ckpt_fail_errno(err, errno, CKPT_E_LIMIT,
 					     "set resource limit %d of process %d", i, b->vpid);

@@ -202,6 +202,15 @@ struct ckpt_restore_opts {
 	const char *image;
 	bool detach; /* the restored process becomes a child of init (or of the next subreaper) */
 	bool new_pidns;	    /* in a pid namespace of its own */
+	/*
+	 * Any pids and tids that are free, instead of the saved ones. Programs that keep such
+	 * numbers in their memory keep the old ones there; the C library does, for
+	 * pthread_kill(3) and for mutexes that know their owner.
+	 */
+	bool new_pids;
+	bool own_session; /* all in the caller's session, none in one of its own */
+	bool own_group;	  /* all in the caller's process group, or that of their session's leader */
+	bool old_groups;  /* process groups keep their numbers, whatever pids are */
 	bool allow_changed; /* files may differ from what they were */
 	/* Of files, directories, executables: the first that fits is applied. */
 	const struct ckpt_relocation *relocate;

@@ -176,8 +176,10 @@ static int take_all(const struct restore *r, struct proof *p, struct ckpt_err **
 int prove(struct restore *r, struct ckpt_err **err)
 {
 	struct proof p = { 0 };
-	int rc = look_snapshot(r->loader, r->proc[0].pid, false, &p.tree, &p.snap, err);
+	int rc = renumber_expect(r->im.manifest, r->opts, err);
 
+	if (rc == 0)
+		rc = look_snapshot(r->loader, r->proc[0].pid, false, &p.tree, &p.snap, err);
 	if (rc == 0)
 		rc = compare_tree(r, &p.tree, err);
 	if (rc == 0)

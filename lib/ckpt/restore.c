@@ -89,6 +89,7 @@ static bool pid_stays_taken(pid_t tid, uint64_t deadline_us)
 }
 
 #define CLASHES_SHOWN 40
+#define CHOICES	      5 /* of new pids */
 
 struct taken_list {
 	char text[CLASHES_SHOWN * 32];
@@ -242,7 +243,9 @@ static int step_open(struct restore *r, struct ckpt_err **err)
 	r->kr.pid_now = pid_now;
 	r->kr.call = call;
 	r->kr.userdata = r;
-	rc = relocate(r->im.manifest, r->opts->relocate, r->opts->n_relocate, err);
+	rc = renumber(&r->numbers, r->im.manifest, r->opts, err);
+	if (rc == 0)
+		rc = relocate(r->im.manifest, r->opts->relocate, r->opts->n_relocate, err);
 	if (rc == 0)
 		rc = build_read(r, err);
 	for (size_t i = 0; rc == 0 && i < r->n_procs; i++)
@@ -459,6 +462,7 @@ static void restore_done(struct restore *r, bool ok)
 	build_objects_done(r);
 	close_reset(&r->ns_hold_fd);
 	build_read_done(r);
+	renumber_done(&r->numbers);
 	free(r->sysv_made);
 	free(r->met);
 	json_decref(r->born.rows);
@@ -490,18 +494,12 @@ static int restore_signals_blocked(struct restore *r, struct ckpt_restore_result
 	return rc;
 }
 
-int ckpt_restore(struct ckpt_session *s, const struct ckpt_restore_opts *opts,
-		 struct ckpt_restore_result *ret, struct ckpt_err **err)
+static int try_restore(struct ckpt_session *s, const struct ckpt_restore_opts *opts,
+		       struct ckpt_restore_result *ret, struct ckpt_err **err)
 {
-	struct ckpt_restore_result result = { 0 };
-	uint64_t start = now_us();
-	struct restore *r;
+	struct restore *r = calloc(1, sizeof(*r));
 	int rc;
 
-	if (opts->size != sizeof(*opts))
-		return ckpt_fail(err, EINVAL, CKPT_E_USAGE,
-				 "the program was built for another version of this library");
-	r = calloc(1, sizeof(*r));
 	if (!r)
 		return ckpt_fail_nomem(err);
 	*r = (struct restore){
@@ -512,7 +510,36 @@ int ckpt_restore(struct ckpt_session *s, const struct ckpt_restore_opts *opts,
 		free(r);
 		return rc;
 	}
-	rc = restore_signals_blocked(r, &result, err);
+	return restore_signals_blocked(r, ret, err);
+}
+
+int ckpt_restore(struct ckpt_session *s, const struct ckpt_restore_opts *opts,
+		 struct ckpt_restore_result *ret, struct ckpt_err **err)
+{
+	struct ckpt_restore_result result = { 0 };
+	uint64_t start = now_us();
+	int rc;
+
+	if (opts->size != sizeof(*opts))
+		return ckpt_fail(err, EINVAL, CKPT_E_USAGE,
+				 "the program was built for another version of this library");
+	/* Pids that were free when they were chosen may be taken since: then by others. */
+	for (int i = 1;; i++) {
+		struct ckpt_err *why = NULL;
+
+		result = (struct ckpt_restore_result){ 0 };
+		rc = try_restore(s, opts, &result, &why);
+		if (rc < 0 && opts->new_pids && i < CHOICES && why &&
+		    ckpt_err_code(why) == CKPT_E_PID_TAKEN) {
+			ckpt_err_free(why);
+			continue;
+		}
+		if (rc < 0 && err)
+			*err = why;
+		else
+			ckpt_err_free(why);
+		break;
+	}
 	if (rc < 0)
 		return rc;
 	result.total_us = now_us() - start;
