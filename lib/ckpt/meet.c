@@ -565,6 +565,8 @@ int meet_restored(struct meeting *m, pid_t restarter, const char *src, bool held
 
 	if (rc < 0)
 		return rc;
+	if (m->now.version != CR_CONTROL_VERSION)
+		return -EPROTO;
 	if (m->now.request != m->id || m->id == 0)
 		return -EINVAL;
 	rc = write_at(m->pid, m->block + offsetof(struct cr_control, src), src, strlen(src) + 1);

@@ -60,6 +60,10 @@ int meet_again_tell(struct restore *r, struct ckpt_err **err)
 		r->n_met++;
 		rc = meet_restored(&met->m, requester, source ? source : "",
 				   r->opts->signal > 0 || met->stop);
+		if (rc == -EPROTO)
+			return ckpt_fail(err, CR_EVERSION, CKPT_E_IMAGE_VERSION,
+					 "process %d has another version of libcr (%u, not %u)",
+					 met->m.pid, met->m.now.version, CR_CONTROL_VERSION);
 		if (rc < 0)
 			return ckpt_fail(err, -rc, CKPT_E_IMAGE,
 					 "process %d does not wait in libcr, as the image says",

@@ -29,9 +29,10 @@ struct request {
 	pid_t command; /* who does it */
 	bool child;    /* and has to be waited for */
 	bool started, done;
-	int error; /* of either */
-	pid_t pid; /* restart: the first process */
-	char *log; /* owned */
+	int refused; /* why it did not start: an errno, or 0 */
+	int error;   /* of its result */
+	pid_t pid;   /* restart: the first process */
+	char *log;   /* owned */
 	size_t log_len;
 };
 
@@ -167,9 +168,11 @@ static int take_answer(struct request *r)
 	}
 	if (a.len)
 		add_log(r, text, a.len);
-	r->started |= a.type == CR_ANSWER_STARTED;
-	r->done |= a.type == CR_ANSWER_RESULT;
-	if (a.type != CR_ANSWER_LOG) {
+	if (a.type == CR_ANSWER_STARTED && !r->started) {
+		r->started = true;
+		r->refused = a.error;
+	} else if (a.type == CR_ANSWER_RESULT) {
+		r->done = true;
 		r->error = a.error;
 		r->pid = a.pid;
 	}
@@ -201,6 +204,7 @@ static void take_answers(struct request *r)
 		;
 	/* It said nothing and is not there any more: somebody killed it. */
 	if (gone && !r->done) {
+		r->refused = r->started ? 0 : EIO;
 		r->done = r->started = true;
 		r->error = EIO;
 	}
@@ -284,8 +288,8 @@ static int launch(struct request *r, const struct words *w, int fd, bool async,
 	}
 	while (wait_until(r, &r->started, -1) < 0 && errno == EINTR)
 		;
-	if (r->error && !async && !is_past(r)) {
-		rc = r->error;
+	if (r->refused && !async && !is_past(r)) {
+		rc = r->refused;
 		forget(r);
 		return fail(rc);
 	}
@@ -443,7 +447,7 @@ static int reap(unsigned long *handle, bool restart)
 		return -1;
 	if (!is_past(r)) {
 		take_answers(r);
-		if (!r->done && !(r->started && r->error))
+		if (!r->done)
 			return fail(EAGAIN);
 	}
 	code = is_past(r) ? CR_ERESTARTED : r->error;
