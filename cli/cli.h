@@ -76,6 +76,7 @@ bool cli_parse_pid(const char *text, pid_t *ret);
 /* OLD=NEW, both absolute; `\=` and `\\` stand for themselves. 0 and two malloc'd paths without
  * slashes at the end, or EINVAL. */
 int cli_parse_relocation(const char *text, struct ckpt_relocation *ret);
+void cli_relocation_done(struct ckpt_relocation *r);
 void cli_trim_path(char *path);
 /* "64M", "1.5GiB", "4096": whole bytes, binary units. */
 bool cli_parse_size(const char *text, uint64_t *ret);

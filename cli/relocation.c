@@ -2,6 +2,7 @@
 /* OLD=NEW: paths that are others at the restore. */
 #include "cli.h"
 #include <errno.h>
+#include <stdint.h>
 #include <string.h>
 
 void cli_trim_path(char *path)
@@ -29,6 +30,12 @@ static char *take_path(const char **text, bool old)
 	cli_trim_path(path);
 	*text = p;
 	return path;
+}
+
+void cli_relocation_done(struct ckpt_relocation *r)
+{
+	free((char *)(uintptr_t)r->from);
+	free((char *)(uintptr_t)r->to);
 }
 
 int cli_parse_relocation(const char *text, struct ckpt_relocation *ret)

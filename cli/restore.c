@@ -176,7 +176,11 @@ static int run(int argc, char **argv)
 	if (status != CLI_GO_ON)
 		return status;
 	status = cli_need_dir(&a.common, a.opts.image);
-	return status ? status : restore(&a);
+	if (status == CLI_OK)
+		status = restore(&a);
+	for (size_t i = 0; i < a.opts.n_relocate; i++)
+		cli_relocation_done(&a.relocate[i]);
+	return status;
 }
 
 const struct cli_command cmd_restore = {
