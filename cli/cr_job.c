@@ -100,6 +100,12 @@ static struct process *list_processes(size_t *ret_n)
 	return all;
 }
 
+/* Whom a group or session is. */
+struct resolved {
+	pid_t *root, *omit; /* owned */
+	size_t n_roots, n_omit;
+};
+
 static bool is_meant(const struct cr_job *j, const struct process *p)
 {
 	for (size_t i = 0; i < j->n_omit; i++)
@@ -117,37 +123,35 @@ static const struct process *parent_of(const struct process *all, size_t n, cons
 }
 
 /*
- * A group or session is saved as the tree of the one member that all others descend from, without
- * those that are no members.
+ * A group or session is saved with the trees of those members that do not descend from others, but
+ * without what is no member in these. The first root is the one whose number it has, if it lives.
  */
-static int find_root(const struct cr_job *j, const struct process *all, size_t n, pid_t *ret_root,
-		     pid_t *omit, size_t *n_omit)
+static int find_roots(const struct cr_job *j, const struct process *all, size_t n,
+		      struct resolved *r)
 {
-	size_t roots = 0;
-
 	for (size_t i = 0; i < n; i++) {
 		const struct process *parent = parent_of(all, n, &all[i]);
 		bool below = parent && is_meant(j, parent);
 
-		if (is_meant(j, &all[i]) && !below) {
-			*ret_root = all[i].pid;
-			roots++;
-		} else if (!is_meant(j, &all[i]) && below) {
-			omit[(*n_omit)++] = all[i].pid;
-		}
+		if (is_meant(j, &all[i]) && !below)
+			r->root[r->n_roots++] = all[i].pid;
+		else if (!is_meant(j, &all[i]) && below)
+			r->omit[r->n_omit++] = all[i].pid;
 	}
-	return roots == 0 ? ESRCH : roots > 1 ? EOPNOTSUPP : 0;
+	for (size_t i = 1; i < r->n_roots; i++)
+		if (r->root[i] == j->target) {
+			r->root[i] = r->root[0];
+			r->root[0] = j->target;
+		}
+	return r->n_roots ? 0 : ESRCH;
 }
 
-static int resolve(const struct cr_job *j, struct ckpt_dump_opts *o, pid_t **ret_omit,
-		   struct ckpt_err **err)
+static int resolve(const struct cr_job *j, struct ckpt_dump_opts *o, struct resolved *r)
 {
 	_cleanup_free_ struct process *all = NULL;
-	size_t n, n_omit = 0;
-	pid_t *omit;
+	size_t n;
 	int rc;
 
-	(void)err;
 	o->pid = j->target;
 	o->only = j->scope == CR_SCOPE_PROC;
 	o->omit = j->omit;
@@ -155,15 +159,21 @@ static int resolve(const struct cr_job *j, struct ckpt_dump_opts *o, pid_t **ret
 	if (j->scope == CR_SCOPE_PROC || j->scope == CR_SCOPE_TREE)
 		return 0;
 	all = list_processes(&n);
-	*ret_omit = omit = calloc(n + j->n_omit + 1, sizeof(*omit));
-	if (!all || !omit)
+	r->omit = calloc(n + j->n_omit + 1, sizeof(*r->omit));
+	r->root = calloc(n + 1, sizeof(*r->root));
+	if (!all || !r->omit || !r->root)
 		return ENOMEM;
 	for (size_t i = 0; i < j->n_omit; i++)
-		omit[n_omit++] = j->omit[i];
-	rc = find_root(j, all, n, &o->pid, omit, &n_omit);
-	o->omit = omit;
-	o->n_omit = n_omit;
-	return rc;
+		r->omit[r->n_omit++] = j->omit[i];
+	rc = find_roots(j, all, n, r);
+	if (rc)
+		return rc;
+	o->omit = r->omit;
+	o->n_omit = r->n_omit;
+	o->pid = r->root[0];
+	o->more = r->root + 1;
+	o->n_more = r->n_roots - 1;
+	return 0;
 }
 
 /* ---- a place for the image ---- */
@@ -220,8 +230,8 @@ static int dump(struct checkpoint *c, struct ckpt_err **err)
 {
 	const struct cr_job *j = c->job;
 	_cleanup_session_ struct ckpt_session *s = NULL;
-	_cleanup_free_ pid_t *omit = NULL;
 	struct ckpt_dump_result result;
+	struct resolved r = { 0 };
 	struct ckpt_dump_opts o = {
 		.size = sizeof(o),
 		.output = c->image,
@@ -238,12 +248,15 @@ static int dump(struct checkpoint *c, struct ckpt_err **err)
 			.userdata = c,
 		},
 	};
-	int rc = resolve(j, &o, &omit, err);
+	int rc = -resolve(j, &o, &r);
 
-	if (rc)
-		return -rc;
-	rc = ckpt_session_new(&s, err);
-	return rc < 0 ? rc : ckpt_dump(s, &o, &result, err);
+	if (rc == 0)
+		rc = ckpt_session_new(&s, err);
+	if (rc == 0)
+		rc = ckpt_dump(s, &o, &result, err);
+	free(r.omit);
+	free(r.root);
+	return rc;
 }
 
 int cr_job_checkpoint(const struct cr_job *job, struct ckpt_err **err)
@@ -280,8 +293,8 @@ static int restore(const struct cr_restart_job *j, const char *image, pid_t *ret
 		.new_pids = !(j->flags & CR_RSTRT_RESTORE_PID),
 		.own_group = !(j->flags & CR_RSTRT_RESTORE_PGID),
 		.own_session = !(j->flags & CR_RSTRT_RESTORE_SID),
-		.old_groups = !(j->flags & CR_RSTRT_RESTORE_PID) &&
-			      j->flags & CR_RSTRT_RESTORE_PGID,
+		.old_groups =
+			!(j->flags & CR_RSTRT_RESTORE_PID) && j->flags & CR_RSTRT_RESTORE_PGID,
 		.relocate = j->relocate,
 		.n_relocate = j->n_relocate,
 		.sibling = j->sibling,

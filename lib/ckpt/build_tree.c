@@ -199,12 +199,11 @@ static int settle_in(struct build *b, struct ckpt_err **err)
 		    0, 0, err);
 }
 
-static int make_root(struct restore *r, struct ckpt_err **err)
+static int make_root(struct restore *r, struct build *b, struct ckpt_err **err)
 {
-	struct build *b = &r->proc[0];
 	int rc = build_root(b, err);
 
-	if (rc == 0)
+	if (rc == 0 && b == r->proc)
 		rc = note_namespace(r, err);
 	if (rc == 0)
 		rc = build_empty(b, err);
@@ -221,9 +220,10 @@ static int make_process(struct restore *r, const struct plan_step *s, struct ckp
 	int rc = 0;
 
 	if (s->maker < 0) {
-		rc = make_root(r, err);
+		rc = make_root(r, b, err);
 	} else {
-		rc = js_i32(b->task, "exit_signal", &exit_signal, err);
+		if (b->parent)
+			rc = js_i32(b->task, "exit_signal", &exit_signal, err);
 		if (rc == 0 && (exit_signal < 0 || exit_signal > 64))
 			rc = ckpt_fail(err, EINVAL, CKPT_E_IMAGE, "process %d ends with signal %d",
 				       b->vpid, exit_signal);

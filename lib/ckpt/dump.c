@@ -346,6 +346,8 @@ static int freeze_once(struct dump *d, int i, struct ckpt_err **err)
 	d->freeze_us = now_us();
 	d->tree.omit = d->agree.omit;
 	d->tree.n_omit = d->agree.n_omit;
+	d->tree.more = d->kd.more;
+	d->tree.n_more = d->kd.n_more;
 	rc = freeze_tree(&d->freeze, d->loader, d->pid, d->opts->only, &d->tree, err);
 	if (rc < 0)
 		return rc;
@@ -734,6 +736,8 @@ static int dump_in_worker(struct worker *w, struct ckpt_session *s,
 		return rc;
 	d.kd.omit = opts->omit;
 	d.kd.n_omit = opts->n_omit;
+	d.kd.more = opts->more;
+	d.kd.n_more = opts->n_more;
 	rc = settle(&d, run(&d, err), err);
 	dump_done(&d);
 	ret->total_us = now_us() - start;

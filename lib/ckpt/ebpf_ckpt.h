@@ -170,6 +170,10 @@ struct ckpt_dump_opts {
 	 * ancestors can be checkpointed then. */
 	const pid_t *omit;
 	size_t n_omit;
+	/* Further processes that go into the same image, with their children unless `only`: for
+	 * instance those of a pipeline. None is a descendant of another, or of `pid`. */
+	const pid_t *more;
+	size_t n_more;
 };
 
 struct ckpt_dump_result {
@@ -201,7 +205,7 @@ struct ckpt_restore_opts {
 	size_t size; /* sizeof(struct ckpt_restore_opts) */
 	const char *image;
 	bool detach; /* the restored process becomes a child of init (or of the next subreaper) */
-	bool new_pidns;	    /* in a pid namespace of its own */
+	bool new_pidns; /* in a pid namespace of its own */
 	/*
 	 * Any pids and tids that are free, instead of the saved ones. Programs that keep such
 	 * numbers in their memory keep the old ones there; the C library does, for

@@ -81,6 +81,8 @@ struct kind_dump {
 	size_t n_deferred;
 	const pid_t *omit; /* borrowed: processes that are left out of the tree */
 	size_t n_omit;
+	const pid_t *more; /* and other roots; borrowed */
+	size_t n_more;
 	bool ext_unix; /* let connections of unix sockets to processes outside be made anew */
 };
 

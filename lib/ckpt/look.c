@@ -161,6 +161,8 @@ int look_tree(struct loader *l, const struct snapshot *s, const struct tree *t, 
 {
 	int rc = look_root(l, s, root, t->n_omit > 0, err);
 
+	for (size_t i = 0; rc == 0 && i < t->n_more; i++)
+		rc = look_root(l, s, t->more[i], t->n_omit > 0, err);
 	for (size_t i = 0; rc == 0 && i < t->n; i++)
 		if (!t->proc[i].zombie)
 			rc = look_process(l, s, t->proc[i].tgid, err);
@@ -481,6 +483,8 @@ static int look_once(struct look *k, struct loader *l, pid_t pid, bool only,
 		return ckpt_fail_nomem(err);
 	k->tree.omit = like->omit;
 	k->tree.n_omit = like->n_omit;
+	k->tree.more = like->more;
+	k->tree.n_more = like->n_more;
 	rc = look_snapshot(l, pid, only, &k->tree, &k->snap, err);
 	return rc < 0 ? rc : judge_look(k, l, pid, like, err);
 }

@@ -39,6 +39,7 @@ struct planner {
 	} * helper;
 
 	size_t n_helpers;
+	int first_root; /* of those beside node[0] */
 	int depth;
 };
 
@@ -125,9 +126,10 @@ static int choose_maker(struct planner *pl, size_t i, struct ckpt_err **err)
 	struct node *c = &pl->node[i];
 	unsigned long want = must_share(pl, i);
 
+	/* Other roots are siblings of the first one. */
 	c->maker = c->parent;
-	c->flags = shared_with(c->t, &pl->tasks[c->parent]);
-	for (size_t j = 1; c->flags != want && j < i; j++)
+	c->flags = c->parent < 0 ? 0 : shared_with(c->t, &pl->tasks[c->parent]);
+	for (size_t j = 0; c->flags != want && j < i; j++)
 		if (is_twin_of(pl, i, j) && shared_with(c->t, &pl->tasks[j]) == want) {
 			c->maker = (int)j;
 			c->flags = want | CLONE_PARENT;
@@ -152,7 +154,7 @@ static int link_nodes(struct planner *pl, const struct index *ix, struct ckpt_er
 		int rc;
 
 		c->parent = find(pl, ix, c->t->ppid);
-		if (c->parent < 0 || c->parent == (int)i)
+		if ((c->parent < 0 && c->t->ppid) || c->parent == (int)i)
 			return ckpt_fail(err, EINVAL, CKPT_E_IMAGE,
 					 "process %d has no parent in the tree", c->t->pid);
 		rc = choose_maker(pl, i, err);
@@ -161,10 +163,11 @@ static int link_nodes(struct planner *pl, const struct index *ix, struct ckpt_er
 	}
 	/* From the last to the first, so that the lists are in order. */
 	for (size_t i = pl->n - 1; i > 0; i--) {
-		struct node *m = &pl->node[pl->node[i].maker];
+		struct node *c = &pl->node[i];
+		int *first = c->maker >= 0 ? &pl->node[c->maker].first_child : &pl->first_root;
 
-		pl->node[i].next = m->first_child;
-		m->first_child = (int)i;
+		c->next = *first;
+		*first = (int)i;
 	}
 	return 0;
 }
@@ -198,15 +201,16 @@ static void find_needs(struct planner *pl)
 	for (size_t i = 0; i < pl->n; i++)
 		pl->node[i].need = is_leader(pl->node[i].t) ? ANY : pl->node[i].t->sid;
 	/* Whoever starts it all is in the session that is called 0. */
-	if (pl->node[0].need == ANY)
-		pl->node[0].need = 0;
+	for (size_t i = 0; i < pl->n; i++)
+		if (pl->node[i].maker < 0 && pl->node[i].need == ANY)
+			pl->node[i].need = 0;
 	while (changed) {
 		changed = false;
 		for (size_t i = pl->n - 1; i > 0; i--) {
 			const struct node *c = &pl->node[i];
-			struct node *m = &pl->node[c->maker];
+			struct node *m = c->maker >= 0 ? &pl->node[c->maker] : NULL;
 
-			if (c->need == ANY || c->need == m->t->pid || m->need != ANY ||
+			if (!m || c->need == ANY || c->need == m->t->pid || m->need != ANY ||
 			    !from_above(pl, c->maker, c->need))
 				continue;
 			m->need = c->need;
@@ -432,7 +436,7 @@ static int make_by_sibling(struct planner *pl, int i, bool *ret_done, struct ckp
 {
 	struct node *c = &pl->node[i];
 
-	for (size_t k = 1; k < pl->n; k++) {
+	for (size_t k = 0; k < pl->n; k++) {
 		if (!pl->node[k].made || !is_twin_of(pl, (size_t)i, k) ||
 		    (c->need != ANY && pl->node[k].sid != c->need))
 			continue;
@@ -507,7 +511,7 @@ static int member_below(const struct planner *pl, int i)
 static bool has_deeper(const struct planner *pl, int i)
 {
 	for (size_t k = 1; k < pl->n; k++)
-		if (!pl->node[k].made && pl->node[k].orphan &&
+		if (!pl->node[k].made && pl->node[k].orphan && pl->node[k].parent >= 0 &&
 		    pl->node[k].need == pl->node[i].need &&
 		    pl->node[k].parent != pl->node[i].parent &&
 		    comes_to(pl, pl->node[k].parent, pl->node[i].parent))
@@ -560,6 +564,8 @@ static int make_orphan(struct planner *pl, const struct index *ix, int i, bool *
 	const struct node *c = &pl->node[i];
 
 	*ret_done = false;
+	if (c->parent < 0)
+		return make_by_sibling(pl, i, ret_done, err);
 	if (!pl->node[c->parent].made || c->flags)
 		return 0;
 	return pl->node[c->parent].t->subreaper ? make_reaped_orphan(pl, ix, i, ret_done, err)
@@ -665,6 +671,28 @@ static int make_groups(struct planner *pl, const struct index *ix, struct ckpt_e
 
 /* ---- the whole ---- */
 
+/* Of others, siblings may be able to make them. */
+static int make_other_roots(struct planner *pl, struct ckpt_err **err)
+{
+	int rc = 0;
+
+	for (int i = pl->first_root; rc == 0 && i >= 0; i = pl->node[i].next) {
+		if (pl->node[i].need) {
+			pl->node[i].orphan = true;
+			continue;
+		}
+		rc = emit(pl,
+			  (struct plan_step){ .what = PLAN_MAKE,
+					      .task = i,
+					      .maker = -1,
+					      .pid = pl->tasks[i].pid },
+			  err);
+		if (rc == 0)
+			rc = make_node(pl, i, err);
+	}
+	return rc;
+}
+
 static int check_unique(const struct index *ix, struct ckpt_err **err)
 {
 	for (size_t i = 0; i < ix->n; i++)
@@ -698,6 +726,8 @@ static int plan(struct planner *pl, const struct index *ix, struct ckpt_err **er
 	if (rc == 0)
 		rc = make_node(pl, 0, err);
 	if (rc == 0)
+		rc = make_other_roots(pl, err);
+	if (rc == 0)
 		rc = make_orphans(pl, ix, err);
 	if (rc == 0)
 		rc = make_groups(pl, ix, err);
@@ -707,7 +737,7 @@ static int plan(struct planner *pl, const struct index *ix, struct ckpt_err **er
 
 int plan_make(struct plan *p, const struct plan_task *tasks, size_t n, struct ckpt_err **err)
 {
-	struct planner pl = { .p = p, .tasks = tasks, .n = n };
+	struct planner pl = { .p = p, .tasks = tasks, .n = n, .first_root = -1 };
 	struct index ix = { .n = n };
 	int rc;
 

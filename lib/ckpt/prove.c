@@ -173,11 +173,26 @@ static int take_all(const struct restore *r, struct proof *p, struct ckpt_err **
 	return rc;
 }
 
+static int other_roots(const struct restore *r, pid_t **ret, size_t *ret_n, struct ckpt_err **err)
+{
+	*ret = calloc(r->n_procs, sizeof(**ret));
+	if (!*ret)
+		return ckpt_fail_nomem(err);
+	for (size_t i = 1; i < r->n_procs; i++)
+		if (!r->proc[i].parent)
+			(*ret)[(*ret_n)++] = r->proc[i].pid;
+	return 0;
+}
+
 int prove(struct restore *r, struct ckpt_err **err)
 {
+	_cleanup_free_ pid_t *more = NULL;
 	struct proof p = { 0 };
 	int rc = renumber_expect(r->im.manifest, r->opts, err);
 
+	if (rc == 0)
+		rc = other_roots(r, &more, &p.tree.n_more, err);
+	p.tree.more = more;
 	if (rc == 0)
 		rc = look_snapshot(r->loader, r->proc[0].pid, false, &p.tree, &p.snap, err);
 	if (rc == 0)

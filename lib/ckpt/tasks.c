@@ -575,8 +575,8 @@ static int relations_save(const struct snapshot *s, pid_t root, const struct rec
 	rc |= js_set_int(o, "ppid", saved_ppid(s, root, p));
 	rc |= js_set_int(o, "sid", saved_sid(s, root, p));
 	rc |= js_set_int(o, "pgid", saved_pgid(s, root, p));
-	/* The root's is that of whoever restores it. */
-	if (p->tgid != root)
+	/* A root's is that of whoever restores it. */
+	if (saved_ppid(s, root, p))
 		rc |= js_set_int(o, "exit_signal", leader->exit_signal);
 	rc |= js_set_int(info, "ppid", p->ppid);
 	rc |= js_set_int(info, "pgid", p->pgid);
@@ -681,7 +681,10 @@ int tasks_plan(const struct snapshot *s, const struct tree *t, struct plan *ret,
 					  .ppid = saved_ppid(s, root, p),
 					  .sid = saved_sid(s, root, p),
 					  .pgid = saved_pgid(s, root, p),
-					  .exit_signal = snapshot_task(s, p->tgid)->exit_signal,
+					  .exit_signal =
+						  saved_ppid(s, root, p)
+							  ? snapshot_task(s, p->tgid)->exit_signal
+							  : SIGCHLD,
 					  .zombie = t->proc[i].zombie,
 					  .subreaper = p->is_child_subreaper };
 		for (int k = 0; k < PLAN_SHARED_NR; k++)
@@ -710,6 +713,7 @@ static int read_plan_task(const json_t *o, struct plan_task *pt, struct ckpt_err
 		rc = js_i32(o, "pgid", &pt->pgid, err);
 	if (rc == 0 && (pt->pid <= 1 || pt->ppid < 0 || pt->sid < 0 || pt->pgid < 0))
 		rc = ckpt_fail(err, EINVAL, CKPT_E_IMAGE, "pid %d cannot be restored", pt->pid);
+	pt->exit_signal = SIGCHLD;
 	if (rc == 0 && pt->ppid)
 		rc = js_i32(o, "exit_signal", &pt->exit_signal, err);
 	pt->zombie = json_object_get(o, "zombie") != NULL;

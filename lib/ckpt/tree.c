@@ -65,7 +65,9 @@ static bool is_omitted(const struct tree *t, pid_t pid)
 
 static void tree_clear(struct tree *t)
 {
-	*t = (struct tree){ .omit = t->omit, .n_omit = t->n_omit };
+	*t = (struct tree){
+		.omit = t->omit, .n_omit = t->n_omit, .more = t->more, .n_more = t->n_more
+	};
 }
 
 /* Append the children of one process. */
@@ -84,6 +86,19 @@ static void add_children(struct tree *t, const struct tree_process *all, size_t 
 	for (; low < n && all[low].ppid == ppid; low++)
 		if (!is_omitted(t, all[low].tgid))
 			t->proc[t->n++] = all[low];
+}
+
+/* Unless it has ended, or is there already. */
+static void add_root(struct tree *t, const struct tree_process *all, size_t n, pid_t root)
+{
+	for (size_t i = 0; i < t->n; i++)
+		if (t->proc[i].tgid == root)
+			return;
+	for (size_t i = 0; i < n; i++)
+		if (all[i].tgid == root && !(t->n && all[i].zombie)) {
+			t->proc[t->n++] = all[i];
+			return;
+		}
 }
 
 static int by_pid(const void *a, const void *b, void *tree)
@@ -117,12 +132,12 @@ int tree_find(struct tree *t, struct loader *l, pid_t root, bool only, struct ck
 	if (rc < 0)
 		return ckpt_fail_loader(err, rc, &why);
 	all = list_processes(t->members, &n);
-	t->proc = calloc(n + 1, sizeof(*t->proc));
+	t->proc = calloc(n + t->n_more + 1, sizeof(*t->proc));
 	if (!all || !t->proc)
 		return ckpt_fail_nomem(err);
-	for (size_t i = 0; i < n && !t->n; i++)
-		if (all[i].tgid == root)
-			t->proc[t->n++] = all[i];
+	add_root(t, all, n, root);
+	for (size_t i = 0; t->n && i < t->n_more; i++)
+		add_root(t, all, n, t->more[i]);
 	/* t->n grows on the way: breadth first. */
 	for (size_t i = 0; !only && i < t->n; i++)
 		add_children(t, all, n, t->proc[i].tgid);

@@ -33,6 +33,10 @@ struct tree {
 	 * tree_done(). */
 	const pid_t *omit; /* borrowed */
 	size_t n_omit;
+	/* Likewise, other roots beside the one that is asked for: none is below another. They come
+	 * behind it. */
+	const pid_t *more; /* borrowed */
+	size_t n_more;
 };
 
 /*

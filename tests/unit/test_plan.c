@@ -163,7 +163,7 @@ static bool step_make(struct model *m, const struct plan_step *s, const struct p
 	bool helper = (size_t)s->task >= n;
 	pid_t pid = helper && !s->pid ? HELPER_PID + s->task : s->pid;
 
-	if (s->maker < 0 && s->task != 0)
+	if (s->maker < 0 && (helper || tasks[s->task].ppid))
 		return refuse(m, "made by the restorer", pid, 0);
 	if (!helper && s->pid != tasks[s->task].pid)
 		return refuse(m, "made with another pid", s->pid, tasks[s->task].pid);
@@ -560,6 +560,39 @@ static void test_plan_make__sharing(void **state)
 	must_refuse(both, N(both), CKPT_E_UNSUPPORTED, "neither its parent nor its sibling");
 }
 
+static void test_plan_make__forests(void **state)
+{
+	/* A pipeline, the members of which are no relations. */
+	const struct plan_task pipeline[] = {
+		{ .pid = 10, .pgid = 10 },
+		{ .pid = 11, .pgid = 10 },
+		{ .pid = 12, .pgid = 10 },
+		{ .pid = 13, .ppid = 11, .pgid = 10, .inherits = true },
+		{ .pid = 14, .ppid = 12, .sid = 14, .pgid = 14 },
+	};
+	const struct plan_task leader_is_gone[] = {
+		{ .pid = 11, .pgid = 10 },
+		{ .pid = 12, .pgid = 10 },
+		{ .pid = 13, .sid = 13, .pgid = 13 },
+		{ .pid = 14, .sid = 13, .pgid = 13 }, /* by the one before, as its sibling */
+	};
+	const struct plan_task share[] = {
+		{ .pid = 10, .exit_signal = SIGCHLD, .share = { 0, 10, 0, 0 } },
+		{ .pid = 11, .exit_signal = SIGCHLD, .share = { 0, 10, 0, 0 } },
+		{ .pid = 12, .exit_signal = SIGCHLD, .share = { 0, 0, 0, 0 } },
+	};
+	const struct plan_task of_nobody[] = {
+		{ .pid = 10 },
+		{ .pid = 12, .sid = 11, .pgid = 11 },
+	};
+
+	(void)state;
+	must_plan(pipeline, N(pipeline));
+	must_plan(leader_is_gone, N(leader_is_gone));
+	must_plan(share, N(share));
+	must_refuse(of_nobody, N(of_nobody), CKPT_E_UNSUPPORTED, "process 12");
+}
+
 /* ---- no trees ---- */
 
 static void test_plan_make__no_tree(void **state)
@@ -570,7 +603,6 @@ static void test_plan_make__no_tree(void **state)
 					  { .pid = 11, .ppid = 12 },
 					  { .pid = 12, .ppid = 11 } };
 	const struct plan_task stranger[] = { { .pid = 10 }, { .pid = 11, .ppid = 99 } };
-	const struct plan_task two_roots[] = { { .pid = 10 }, { .pid = 11 } };
 	const struct plan_task nought[] = { { .pid = 0 } };
 	const struct plan_task negative[] = { { .pid = 10 }, { .pid = -11, .ppid = 10 } };
 	const struct plan_task foreign[] = { { .pid = 10, .sid = 9, .pgid = 9 } };
@@ -587,7 +619,6 @@ static void test_plan_make__no_tree(void **state)
 	must_refuse(twice, N(twice), CKPT_E_IMAGE, "there twice");
 	must_refuse(itself, N(itself), CKPT_E_IMAGE, "no parent");
 	must_refuse(stranger, N(stranger), CKPT_E_IMAGE, "no parent");
-	must_refuse(two_roots, N(two_roots), CKPT_E_IMAGE, "no parent");
 	must_refuse(nought, N(nought), CKPT_E_IMAGE, "0");
 	must_refuse(negative, N(negative), CKPT_E_IMAGE, "-11");
 	must_refuse(foreign, N(foreign), CKPT_E_UNSUPPORTED, "not in the tree");
@@ -1024,6 +1055,7 @@ int main(void)
 		cmocka_unit_test(test_plan_make__orphans),
 		cmocka_unit_test(test_plan_make__groups),
 		cmocka_unit_test(test_plan_make__sharing),
+		cmocka_unit_test(test_plan_make__forests),
 		cmocka_unit_test(test_plan_make__no_tree),
 		cmocka_unit_test(test_plan_make__deep_and_wide),
 		cmocka_unit_test(test_plan_make__random_numbers),
