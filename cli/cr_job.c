@@ -243,6 +243,7 @@ static int dump(struct checkpoint *c, struct ckpt_err **err)
 			.timeout_ms = j->timeout_ms,
 			.dest = j->dest,
 			.required = !j->no_library,
+			.not_requester = j->flags & CR_CHKPT_PROHIBIT_SELF,
 			.asked = asked,
 			.sealed = sealed,
 			.userdata = c,

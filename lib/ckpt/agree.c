@@ -65,16 +65,21 @@ static uint64_t find_block(const struct snapshot *s, pid_t pid, enum cr_kind *re
 	return best;
 }
 
-static int add_omitted(struct agree *a, struct agree_process *p, struct ckpt_err **err)
+int agree_add(pid_t **list, size_t *n, pid_t pid)
 {
-	pid_t *more = realloc(a->omit, (a->n_omit + 1) * sizeof(*more));
+	pid_t *more = realloc(*list, (*n + 1) * sizeof(*more));
 
 	if (!more)
-		return ckpt_fail_nomem(err);
-	a->omit = more;
-	a->omit[a->n_omit++] = p->m.pid;
-	p->omitted = true;
+		return -ENOMEM;
+	*list = more;
+	more[(*n)++] = pid;
 	return 0;
+}
+
+static int add_omitted(struct agree *a, struct agree_process *p, struct ckpt_err **err)
+{
+	p->omitted = true;
+	return agree_add(&a->omit, &a->n_omit, p->m.pid) < 0 ? ckpt_fail_nomem(err) : 0;
 }
 
 static int add(struct agree *a, const struct snapshot *s, pid_t pid, uint64_t block,
@@ -112,14 +117,16 @@ static bool is_busy(pid_t pid, uint64_t block)
 	return meet_read(&m) == 0 && meet_is_busy(&m);
 }
 
-int agree_omit(struct agree *a, const pid_t *pids, size_t n, struct ckpt_err **err)
+int agree_begin(struct agree *a, const struct ckpt_dump_opts *opts, struct ckpt_err **err)
 {
-	a->omit = calloc(n + 1, sizeof(*a->omit));
-	if (!a->omit)
-		return ckpt_fail_nomem(err);
-	for (size_t i = 0; i < n; i++)
-		a->omit[a->n_omit++] = pids[i];
-	return 0;
+	int rc = 0;
+
+	a->root = opts->pid;
+	for (size_t i = 0; rc == 0 && i < opts->n_omit; i++)
+		rc = agree_add(&a->omit, &a->n_omit, opts->omit[i]);
+	for (size_t i = 0; rc == 0 && i < opts->n_more; i++)
+		rc = agree_add(&a->more, &a->n_more, opts->more[i]);
+	return rc < 0 ? ckpt_fail_nomem(err) : 0;
 }
 
 int agree_find(struct agree *a, const struct snapshot *s, const struct tree *t, size_t *ret_new,
@@ -157,9 +164,10 @@ void agree_done(struct agree *a)
 		meet_done(&a->proc[i].m);
 	free(a->proc);
 	free(a->omit);
+	free(a->more);
 	a->proc = NULL;
-	a->omit = NULL;
-	a->n = a->n_omit = 0;
+	a->omit = a->more = NULL;
+	a->n = a->n_omit = a->n_more = 0;
 }
 
 /* ---- asking ---- */
@@ -216,26 +224,23 @@ static int vote_of(struct agree *a, struct agree_process *p, struct ckpt_err **e
 			 c->vote_callback, c->vote_tid);
 }
 
-/* More processes, by the word of a callback: fine if they are in the tree already. */
-static void answer_forward(struct agree *a, struct agree_process *p)
+/* p is not good any more afterwards. */
+static int answer_forward(struct agree *a, size_t i, struct ckpt_err **err)
 {
-	pid_t target = p->m.now.forward_target ? p->m.now.forward_target : p->m.pid;
-	int result = 0;
+	struct meeting *m = &a->proc[i].m;
+	int result;
 
-	if (p->m.now.forward == p->m.now.forward_answered)
-		return;
-	if (kill(target, 0) < 0)
-		result = errno;
-	else if (p->m.now.forward_scope != CR_SCOPE_PROC && p->m.now.forward_scope != CR_SCOPE_TREE)
-		result = EOPNOTSUPP;
-	else if (!find_known(a, target))
-		result = EOPNOTSUPP;
-	meet_answer(&p->m, result);
+	if (m->now.forward == m->now.forward_answered)
+		return 0;
+	result = agree_forward(a, m->pid, m->now.forward_scope, m->now.forward_target);
+	meet_answer(&a->proc[i].m, result);
+	return result ? 0 : ask_new(a, err);
 }
 
 /* 1: it has arrived. */
-static int look_at(struct agree *a, struct agree_process *p, struct ckpt_err **err)
+static int look_at(struct agree *a, size_t i, struct ckpt_err **err)
 {
+	struct agree_process *p = &a->proc[i];
 	const struct cr_control *c = &p->m.now;
 	int rc;
 
@@ -250,7 +255,11 @@ static int look_at(struct agree *a, struct agree_process *p, struct ckpt_err **e
 		return ckpt_fail_errno(err, rc, CKPT_E_SYS, "look at process %d", p->m.pid);
 	if (c->vote)
 		return vote_of(a, p, err);
-	answer_forward(a, p);
+	rc = answer_forward(a, i, err);
+	if (rc < 0)
+		return rc;
+	p = &a->proc[i];
+	c = &p->m.now;
 	/* Counting threads costs more: only when it may be that all are there. */
 	return c->arrived && c->arrived == (c->joined & CR_JOINED_COUNT) &&
 	       meet_all_arrived(&p->m, meet_count_threads(p->m.pid));
@@ -349,13 +358,12 @@ int agree_ask(struct agree *a, agree_cancelled_fn *cancelled, void *userdata, st
 		a->opts.asked = NULL;
 	}
 	while (rc == 0) {
-		struct agree_process *missing = NULL;
-		size_t left = 0;
+		size_t left = 0, missing = 0; /* the first one, by its number plus one */
 
 		for (size_t i = 0; rc >= 0 && i < a->n; i++) {
-			rc = look_at(a, &a->proc[i], err);
+			rc = look_at(a, i, err);
 			if (rc == 0 && !missing)
-				missing = &a->proc[i];
+				missing = i + 1;
 			left += !a->proc[i].m.gone;
 		}
 		if (rc < 0)
@@ -370,7 +378,7 @@ int agree_ask(struct agree *a, agree_cancelled_fn *cancelled, void *userdata, st
 			return ckpt_fail(err, EINTR, CKPT_E_INTERRUPTED,
 					 "interrupted; nothing was written");
 		if (a->deadline_us && now_us() > a->deadline_us)
-			return fail_late(a, missing, err);
+			return fail_late(a, &a->proc[missing - 1], err);
 		pause_between_looks(&look);
 	}
 	return rc;

@@ -28,6 +28,9 @@ struct agree {
 	size_t n;
 	pid_t *omit; /* owned: of those that are left out; for tree.omit */
 	size_t n_omit;
+	pid_t root;
+	pid_t *more; /* owned: other roots; for tree.more */
+	size_t n_more;
 	char dest[PATH_MAX];
 	uint64_t deadline_us; /* 0: none */
 	bool asked;
@@ -42,8 +45,15 @@ typedef bool agree_cancelled_fn(void *userdata);
  */
 int agree_find(struct agree *a, const struct snapshot *s, const struct tree *t, size_t *ret_new,
 	       struct ckpt_err **err);
-/* These from the beginning. */
-int agree_omit(struct agree *a, const pid_t *pids, size_t n, struct ckpt_err **err);
+/* Left out, and other roots, from the beginning. */
+int agree_begin(struct agree *a, const struct ckpt_dump_opts *opts, struct ckpt_err **err);
+/* Append to one of the two lists. 0 or -ENOMEM. */
+int agree_add(pid_t **list, size_t *n, pid_t pid);
+/*
+ * agree_forward.c: a callback of `caller` wants more processes to be saved. 0, and they are among
+ * those that are asked next; or an errno for the callback.
+ */
+int agree_forward(struct agree *a, pid_t caller, int scope, pid_t target);
 void agree_done(struct agree *a);
 
 /* Whether anybody is to be asked, or left out. */

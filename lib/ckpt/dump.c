@@ -170,32 +170,53 @@ static bool is_cancelled(void *userdata)
 	return worker_cancelled(userdata);
 }
 
-/* The first process is left out itself: its only child is what is saved. */
+static bool is_omitted(const struct agree *a, pid_t pid)
+{
+	for (size_t i = 0; i < a->n_omit; i++)
+		if (a->omit[i] == pid)
+			return true;
+	return false;
+}
+
+/* By when it started, it is known again. */
+static int note_start(struct dump *d, struct ckpt_err **err)
+{
+	struct loader_why why = { 0 };
+	struct snapshot *s = NULL;
+	int rc = snapshot_take(d->loader, &d->pid, 1, SNAPSHOT_TASKS, &s, &why);
+
+	if (rc < 0)
+		return ckpt_fail_loader(err, rc, &why);
+	if (snapshot_task(s, d->pid))
+		d->start_boottime_ns = snapshot_task(s, d->pid)->start_boottime_ns;
+	snapshot_free(s);
+	return 0;
+}
+
+/* The first process is left out itself: its children are roots, if it has any, or other ones. */
 static int change_root(struct dump *d, struct ckpt_err **err)
 {
 	struct tree t = { .omit = d->agree.omit, .n_omit = d->agree.n_omit };
-	const struct tree_process *child = NULL;
-	size_t n = 0;
+	struct agree *a = &d->agree;
+	pid_t root = 0;
 	int rc = tree_find(&t, d->loader, d->pid, false, err);
 
-	for (size_t i = 1; rc == 0 && i < t.n; i++) {
-		if (t.proc[i].ppid != d->pid || t.proc[i].zombie)
-			continue;
-		child = &t.proc[i];
-		n++;
-	}
-	if (rc == 0 && n == 0)
-		rc = ckpt_fail(err, ESRCH, CKPT_E_GONE,
-			       "process %d left itself out, and has no child", d->pid);
-	if (rc == 0 && n > 1)
-		rc = ckpt_fail(err, EOPNOTSUPP, CKPT_E_UNSUPPORTED,
-			       "process %d left itself out, and has %zu children", d->pid, n);
-	if (rc == 0) {
-		d->pid = d->kd.root = child->tgid;
-		d->start_boottime_ns = child->start_boottime_ns;
-	}
+	for (size_t i = 1; rc == 0 && i < t.n; i++)
+		if (t.proc[i].ppid == d->pid && !t.proc[i].zombie &&
+		    agree_add(&a->more, &a->n_more, t.proc[i].tgid) < 0)
+			rc = ckpt_fail_nomem(err);
 	tree_done(&t);
-	return rc;
+	for (size_t i = 0; !root && i < a->n_more; i++)
+		if (!is_omitted(a, a->more[i]))
+			root = a->more[i];
+	if (rc == 0 && !root)
+		rc = ckpt_fail(err, ESRCH, CKPT_E_GONE,
+			       "process %d left itself out, and nothing else is to be saved",
+			       d->pid);
+	if (rc < 0)
+		return rc;
+	d->pid = d->kd.root = a->root = root;
+	return note_start(d, err);
 }
 
 /* Wait for all callbacks; who is in the way of others is asked again before each freeze. */
@@ -203,9 +224,8 @@ static int agree(struct dump *d, struct ckpt_err **err)
 {
 	int rc = agree_ask(&d->agree, is_cancelled, d->w, err);
 
-	for (size_t i = 0; rc == 0 && i < d->agree.n_omit; i++)
-		if (d->agree.omit[i] == d->pid)
-			rc = change_root(d, err);
+	if (rc == 0 && is_omitted(&d->agree, d->pid))
+		rc = change_root(d, err);
 	return rc;
 }
 
@@ -346,8 +366,8 @@ static int freeze_once(struct dump *d, int i, struct ckpt_err **err)
 	d->freeze_us = now_us();
 	d->tree.omit = d->agree.omit;
 	d->tree.n_omit = d->agree.n_omit;
-	d->tree.more = d->kd.more;
-	d->tree.n_more = d->kd.n_more;
+	d->tree.more = d->agree.more;
+	d->tree.n_more = d->agree.n_more;
 	rc = freeze_tree(&d->freeze, d->loader, d->pid, d->opts->only, &d->tree, err);
 	if (rc < 0)
 		return rc;
@@ -731,7 +751,7 @@ static int dump_in_worker(struct worker *w, struct ckpt_session *s,
 								       : 0;
 	ret->pid = opts->pid;
 	stage_clock_start(&d.stages, ret->stages, &ret->n_stages);
-	rc = agree_omit(&d.agree, opts->omit, opts->n_omit, err);
+	rc = agree_begin(&d.agree, opts, err);
 	if (rc < 0)
 		return rc;
 	d.kd.omit = opts->omit;

@@ -146,6 +146,7 @@ struct ckpt_callbacks {
 	unsigned int timeout_ms; /* until all of them have come to cr_checkpoint(); 0: no limit */
 	bool required;		 /* fail where a process has no library (CKPT_E_NO_LIBRARY) */
 	bool none;		 /* ask nobody */
+	bool not_requester;	 /* the requester is not to be saved by the word of a callback */
 	/* Called once, when all have been asked, in the process that does the work; or NULL. */
 	void (*asked)(void *userdata);
 	/* Called there when the image is sealed, before signals are sent. 0, or a negative errno:

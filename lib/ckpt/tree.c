@@ -137,7 +137,8 @@ int tree_find(struct tree *t, struct loader *l, pid_t root, bool only, struct ck
 		return ckpt_fail_nomem(err);
 	add_root(t, all, n, root);
 	for (size_t i = 0; t->n && i < t->n_more; i++)
-		add_root(t, all, n, t->more[i]);
+		if (!is_omitted(t, t->more[i]))
+			add_root(t, all, n, t->more[i]);
 	/* t->n grows on the way: breadth first. */
 	for (size_t i = 0; !only && i < t->n; i++)
 		add_children(t, all, n, t->proc[i].tgid);

@@ -541,6 +541,25 @@ static void test_cr_omit(void **state)
 	assert_int_equal(target_end(&t), 0);
 }
 
+/* It has registered all that it registers. */
+static void wait_until_ready(const struct target *t)
+{
+	char path[64], name[32] = "";
+	time_t end = time(NULL) + 20;
+
+	snprintf(path, sizeof(path), "/proc/%d/comm", t->pid);
+	while (strcmp(name, "crowd-ready\n") != 0) {
+		FILE *f = fopen(path, "re");
+
+		assert_non_null(f);
+		assert_true(time(NULL) < end);
+		if (!fgets(name, sizeof(name), f))
+			name[0] = 0;
+		fclose(f);
+		nanosleep(&(struct timespec){ 0, 1000000 }, NULL);
+	}
+}
+
 static const char *const both[] = { BUILD "/cr/crowd", "4", NULL };
 
 static void precedence(const char *preload)
@@ -550,7 +569,7 @@ static void precedence(const char *preload)
 
 	target_exec(&t, both, preload);
 	wait_until_loaded(&t, CR_KIND_CR);
-	nanosleep(&(struct timespec){ 0, 100000000 }, NULL);
+	wait_until_ready(&t);
 	target_checkpoint(&t, 0);
 	kill(t.pid, SIGTERM);
 	status = target_end(&t);
@@ -577,7 +596,7 @@ static void test_linked_statically(void **state)
 	(void)state;
 	target_exec(&t, with_static_library, NULL);
 	wait_until_loaded(&t, CR_KIND_CR);
-	nanosleep(&(struct timespec){ 0, 100000000 }, NULL);
+	wait_until_ready(&t);
 	target_checkpoint(&t, 0);
 	kill(t.pid, SIGTERM);
 	status = target_end(&t);

@@ -9,10 +9,11 @@
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/prctl.h>
 #include <time.h>
 #include <unistd.h>
 
-static atomic_int stop;
+static atomic_int stop, registered;
 static atomic_long own_signals;
 
 struct counts {
@@ -55,6 +56,7 @@ static void *thread_main(void *arg)
 		cr_init();
 		cr_register_callback(callback, arg, CR_SIGNAL_CONTEXT);
 	}
+	registered++;
 	while (!stop) {
 		pthread_kill(pthread_self(), SIGUSR1);
 		nanosleep(&pause, NULL);
@@ -78,6 +80,9 @@ int main(int argc, char **argv)
 			cr_register_callback(callback, &c[i], CR_THREAD_CONTEXT);
 	for (int i = 1; i < n; i++)
 		pthread_create(&thread[i], NULL, thread_main, i % 2 ? &c[i] : NULL);
+	while (registered < n - 1)
+		nanosleep(&(struct timespec){ 0, 1000000 }, NULL);
+	prctl(PR_SET_NAME, "crowd-ready");
 	puts("ready");
 	fflush(stdout);
 	while (!stop)
