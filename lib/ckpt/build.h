@@ -104,7 +104,6 @@ struct build {
 
 struct build_born {
 	json_t *rows; /* owned: "cred" and "sched" */
-	struct build_sigaction action[65];
 	int32_t oom_score_adj;
 	uint32_t coredump_filter, loginuid;
 };

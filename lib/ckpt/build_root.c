@@ -79,7 +79,7 @@ static int child_prepare(const struct child_args *c)
 {
 	void *at = (void *)(uintptr_t)c->arena;
 	uint8_t *rseq_area = (uint8_t *)__builtin_thread_pointer() + __rseq_offset;
-	const struct build_sigaction by_default = { 0 }; /* as in build_read_born() */
+	const struct build_sigaction by_default = { 0 };
 	const uint64_t all = ~0ULL;
 
 	/* Our SIGALRM is not blocked, and the C library never blocks two of its own: as pending
@@ -87,8 +87,10 @@ static int child_prepare(const struct child_args *c)
 	syscall(SYS_rt_sigprocmask, SIG_SETMASK, &all, NULL, sizeof(all));
 	close(c->others_fd[0]);
 	close(c->others_fd[1]);
-	/* Zombies of its children must wait for it, whoever started us ignoring SIGCHLD. */
-	syscall(SYS_rt_sigaction, SIGCHLD, &by_default, NULL, sizeof(all));
+	/* For one, zombies of its children must wait for it, whoever started us ignoring SIGCHLD.
+	 */
+	for (long sig = 1; sig <= 64; sig++)
+		syscall(SYS_rt_sigaction, sig, &by_default, NULL, sizeof(all));
 	/* The memory that these refer to goes away. */
 	syscall(SYS_rseq, rseq_area, 32, 1 /* RSEQ_FLAG_UNREGISTER */, RSEQ_SIG);
 	syscall(SYS_set_robust_list, NULL, sizeof(struct { void *a, *b, *c; }));

@@ -155,13 +155,13 @@ int build_read_born(struct restore *r, const struct snapshot *s, struct ckpt_err
 	born->loginuid = (uint32_t)loginuid;
 	if (me)
 		born->rows = task_inherited(s, me);
-	for (long sig = 1; sig <= 64; sig++)
-		syscall(SYS_rt_sigaction, sig, NULL, &born->action[sig], KERNEL_SIGSET);
-	born->action[SIGCHLD] = (struct build_sigaction){ 0 }; /* child_prepare() */
 	return 0;
 }
 
 /* ---- the process as a whole ---- */
+
+/* What it is born with: see child_prepare() in build_root.c. */
+static const struct build_sigaction by_default;
 
 static int queue_sigactions(struct build *b, struct ckpt_err **err)
 {
@@ -192,7 +192,7 @@ static int queue_sigactions(struct build *b, struct ckpt_err **err)
 	for (uint64_t sig = 1; sig <= 64; sig++)
 		/* SIGTRAP is ours until the stub has trapped for the last time (build_finish). */
 		if (sig != SIGKILL && sig != SIGSTOP && sig != SIGTRAP &&
-		    memcmp(&sa[sig], &b->r->born.action[sig], sizeof(sa[sig])) != 0)
+		    memcmp(&sa[sig], &by_default, sizeof(sa[sig])) != 0)
 			arena_op(&b->r->arena, "set a signal's action", SYS_rt_sigaction, sig,
 				 arena_data(&b->r->arena, &sa[sig], sizeof(sa[sig])), 0,
 				 KERNEL_SIGSET, 0, 0);
@@ -402,8 +402,7 @@ static int set_sigtrap(struct build *b, pid_t tid, bool *ret_called, long *ret)
 				   KERNEL_SIGSET };
 
 	a->data_used = 0;
-	if (b->sighand_owner != b ||
-	    !memcmp(&b->sigtrap, &b->r->born.action[SIGTRAP], sizeof(b->sigtrap)))
+	if (b->sighand_owner != b || !memcmp(&b->sigtrap, &by_default, sizeof(b->sigtrap)))
 		return 0;
 	*ret_called = true;
 	return remote_call(tid, a->there + remote_stub_gadget(), SYS_rt_sigaction, args, ret, NULL);
