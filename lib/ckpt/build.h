@@ -142,6 +142,7 @@ struct restore {
 
 	struct restore_met {
 		struct meeting m;
+		struct build *b;
 		bool stop; /* it was stopped when it was asked */
 	} * met;	   /* owned: processes with libcr */
 

@@ -91,8 +91,17 @@ bool meet_is_over(const struct meeting *m);
 bool meet_all_left(const struct meeting *m);
 int meet_release(struct meeting *m);
 
-/* In a restored process, whose threads are all stopped: it is another life. */
-int meet_restored(struct meeting *m, pid_t restarter, const char *src, bool held);
+/* What is told to a restored process. */
+struct meet_rebirth {
+	pid_t pid;	  /* as it numbers itself, which may be another than before */
+	pid_t hidden_tid; /* the same of the thread that `now` has in its place */
+	pid_t restarter;
+	const char *src; /* path that it comes from */
+	bool held;	 /* as in a request */
+};
+
+/* In a restored process, whose threads are all stopped: it is another life. After meet_read(). */
+int meet_restored(struct meeting *m, const struct meet_rebirth *b);
 
 /* The members of the request, at most `max`; how many. */
 size_t meet_members(const struct meeting *m, struct cr_member *ret, size_t max);

@@ -30,18 +30,46 @@ static int read_row(const json_t *row, struct restore_met *met, const struct res
 		rc = js_bool(row, "stopped", &met->stop, err);
 	for (size_t i = 0; rc == 0 && i < r->n_procs; i++)
 		if (r->proc[i].vpid == pid && !r->proc[i].zombie)
-			met->m.pid = r->proc[i].pid;
-	if (rc == 0 && !met->m.pid)
+			met->b = &r->proc[i];
+	if (rc == 0 && met->b)
+		met->m.pid = met->b->pid;
+	else if (rc == 0)
 		rc = ckpt_fail(err, EBADMSG, CKPT_E_IMAGE, "process %d, with libcr, is not there",
 			       pid);
 	return rc;
+}
+
+/* The thread that the library's own had become, or 0. */
+static pid_t hidden_thread(const struct restore *r, const struct restore_met *met)
+{
+	const struct build *b = met->b;
+
+	for (size_t i = 0; i < b->n_threads; i++)
+		if (renumber_saved(&r->numbers, b->thread[i].vtid) == met->m.now.hidden_tid)
+			return b->thread[i].vtid;
+	return 0;
+}
+
+static int tell(const struct restore *r, struct restore_met *met, const char *source)
+{
+	struct meet_rebirth birth = {
+		.pid = met->b->vpid,
+		.restarter = r->opts->requester ? r->opts->requester : getpid(),
+		.src = source,
+		.held = r->opts->signal > 0 || met->stop,
+	};
+	int rc = meet_read(&met->m);
+
+	if (rc < 0)
+		return rc;
+	birth.hidden_tid = hidden_thread(r, met);
+	return meet_restored(&met->m, &birth);
 }
 
 int meet_again_tell(struct restore *r, struct ckpt_err **err)
 {
 	const json_t *rows = json_object_get(r->im.manifest, "libcr");
 	const char *given = r->opts->source ? r->opts->source : r->opts->image;
-	pid_t requester = r->opts->requester ? r->opts->requester : getpid();
 	_cleanup_free_ char *source = realpath(given, NULL);
 	size_t n = json_array_size(rows);
 	int rc = 0;
@@ -58,8 +86,7 @@ int meet_again_tell(struct restore *r, struct ckpt_err **err)
 		if (rc < 0)
 			return rc;
 		r->n_met++;
-		rc = meet_restored(&met->m, requester, source ? source : "",
-				   r->opts->signal > 0 || met->stop);
+		rc = tell(r, met, source ? source : "");
 		if (rc == -EPROTO)
 			return ckpt_fail(err, CR_EVERSION, CKPT_E_IMAGE_VERSION,
 					 "process %d has another version of libcr (%u, not %u)",

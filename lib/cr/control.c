@@ -112,6 +112,11 @@ void cri_check_process(void)
 	forget(pid);
 }
 
+void cri_reborn(void)
+{
+	state_pid = cri_block.pid;
+}
+
 /* A child by clone(2), of which nobody told us, has its block set up by whoever asks it. */
 bool cri_is_process(void)
 {

@@ -198,6 +198,8 @@ static int wait_for_decision(struct cri_thread *t)
 		decide_alone(t->taken);
 	}
 	t->result = LOAD(cri_block.result);
+	if (t->result > 0)
+		cri_reborn();
 	t->decided = true;
 	return t->result;
 }

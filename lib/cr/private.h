@@ -38,6 +38,8 @@ int cri_gettid(void);
 int cri_sigaction(const struct cr_control_action *act, struct cr_control_action *old);
 /* In a handler: is this the process that the block is of? Not so in a child by vfork(2). */
 bool cri_is_process(void);
+/* In another life, by a restart, the process may have another pid. */
+void cri_reborn(void);
 /* To be called where a child by fork(2) may begin. */
 void cri_check_process(void);
 

@@ -400,7 +400,14 @@ static void test_asking(void **state)
 		struct meet_hold h;
 
 		assert_int_equal(meet_hold_all(&h, t.pid), 0);
-		assert_int_equal(meet_restored(&t.m, 12, "/from/here", false), 0);
+		const struct meet_rebirth b = {
+			.pid = t.pid,
+			.hidden_tid = t.m.now.hidden_tid,
+			.restarter = 12,
+			.src = "/from/here",
+		};
+
+		assert_int_equal(meet_restored(&t.m, &b), 0);
 		meet_let_go(&h);
 	}
 	assert_int_equal(target_over(&t, 20000), 1);
