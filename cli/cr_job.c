@@ -222,6 +222,7 @@ static int dump(struct checkpoint *c, struct ckpt_err **err)
 	_cleanup_session_ struct ckpt_session *s = NULL;
 	_cleanup_free_ pid_t *omit = NULL;
 	struct ckpt_dump_result result;
+	struct cli_progress progress;
 	struct ckpt_dump_opts o = {
 		.size = sizeof(o),
 		.output = c->image,
@@ -242,15 +243,23 @@ static int dump(struct checkpoint *c, struct ckpt_err **err)
 
 	if (rc)
 		return -rc;
+	cli_progress_init(&progress, true);
 	rc = ckpt_session_new(&s, err);
-	return rc < 0 ? rc : ckpt_dump(s, &o, &result, err);
+	if (rc < 0)
+		return rc;
+	ckpt_session_set_progress(s, cli_progress, &progress);
+	return ckpt_dump(s, &o, &result, err);
 }
 
 int cr_job_checkpoint(const struct cr_job *job, struct ckpt_err **err)
 {
 	struct checkpoint c = { .job = job };
 	char place[PATH_MAX - 16];
-	int rc = make_place(job->dir, place, sizeof(place));
+	int rc;
+
+	/* From here on there is something to be undone by those who give up. */
+	cli_signals_hold();
+	rc = make_place(job->dir, place, sizeof(place));
 
 	if (rc)
 		return rc;
@@ -280,8 +289,8 @@ static int restore(const struct cr_restart_job *j, const char *image, pid_t *ret
 		.new_pids = !(j->flags & CR_RSTRT_RESTORE_PID),
 		.own_group = !(j->flags & CR_RSTRT_RESTORE_PGID),
 		.own_session = !(j->flags & CR_RSTRT_RESTORE_SID),
-		.old_groups = !(j->flags & CR_RSTRT_RESTORE_PID) &&
-			      j->flags & CR_RSTRT_RESTORE_PGID,
+		.old_groups =
+			!(j->flags & CR_RSTRT_RESTORE_PID) && j->flags & CR_RSTRT_RESTORE_PGID,
 		.relocate = j->relocate,
 		.n_relocate = j->n_relocate,
 		.sibling = j->sibling,
@@ -289,8 +298,12 @@ static int restore(const struct cr_restart_job *j, const char *image, pid_t *ret
 		.signal = j->signal,
 		.source = j->src,
 	};
+	struct cli_progress progress;
 	int rc = ckpt_session_new(&s, err);
 
+	cli_progress_init(&progress, true);
+	if (rc == 0)
+		ckpt_session_set_progress(s, cli_progress, &progress);
 	if (rc == 0)
 		rc = ckpt_restore(s, &o, &result, err);
 	if (rc == 0)
@@ -301,7 +314,10 @@ static int restore(const struct cr_restart_job *j, const char *image, pid_t *ret
 int cr_job_restart(const struct cr_restart_job *job, pid_t *ret_pid, struct ckpt_err **err)
 {
 	char place[PATH_MAX - 16], image[PATH_MAX];
-	int rc = make_place(job->dir, place, sizeof(place));
+	int rc;
+
+	cli_signals_hold();
+	rc = make_place(job->dir, place, sizeof(place));
 
 	if (rc)
 		return rc;

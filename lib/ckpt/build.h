@@ -125,6 +125,7 @@ void build_unpin(const struct build_pin *p);
 /* The whole. */
 struct restore {
 	const struct ckpt_restore_opts *opts;
+	const struct ckpt_session *session; /* borrowed: for its progress */
 	struct loader *loader;
 	struct image im;
 	struct renumber numbers;

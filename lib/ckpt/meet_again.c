@@ -14,7 +14,8 @@
 #include <sys/wait.h>
 #include <time.h>
 
-#define LOOK_NS 200000
+#define LOOK_NS	   200000
+#define LOOKS_TOLD 500 /* to the next word of progress */
 
 static int read_row(const json_t *row, struct restore_met *met, const struct restore *r,
 		    struct ckpt_err **err)
@@ -115,6 +116,7 @@ static int wait_left(struct restore *r, struct meeting *m, uint64_t deadline_us,
 		     struct ckpt_err **err)
 {
 	const struct timespec tick = { 0, LOOK_NS };
+	unsigned int look = 0;
 
 	while (meet_read(m) == 0 && !meet_all_left(m)) {
 		if (m->now.failed == m->id)
@@ -125,6 +127,10 @@ static int wait_left(struct restore *r, struct meeting *m, uint64_t deadline_us,
 			return ckpt_fail(err, ETIMEDOUT, CKPT_E_NO_ANSWER,
 					 "process %d: its callbacks have not ended after %u ms",
 					 m->pid, r->opts->timeout_ms);
+		if (look++ % LOOKS_TOLD == 0 && r->session->progress &&
+		    r->session->progress(r->session->progress_data, "callbacks", 0, 0))
+			return ckpt_fail(err, EINTR, CKPT_E_INTERRUPTED,
+					 "interrupted while callbacks ran; all were killed");
 		nanosleep(&tick, NULL);
 	}
 	return 0;
