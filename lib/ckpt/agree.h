@@ -69,10 +69,10 @@ int agree_ask(struct agree *a, agree_cancelled_fn *cancelled, void *userdata,
 
 /*
  * With the tree frozen: 0: everybody stands where it should; 1: there are threads or processes that
- * have to be asked first (let go, and agree_ask() again); or a negative errno.
+ * have to be asked first (let go, and agree_ask() again; not at the last try); or a negative errno.
  */
 int agree_frozen(struct agree *a, const struct freeze *f, const struct snapshot *s,
-		 const struct tree *t, struct ckpt_err **err);
+		 const struct tree *t, bool last_try, struct ckpt_err **err);
 
 /* Tell all that are frozen. A signal that is to come early is sent now. */
 int agree_decide_frozen(struct agree *a, const struct freeze *f, int result, struct ckpt_err **err);

@@ -379,7 +379,10 @@ static int freeze_once(struct dump *d, int i, struct ckpt_err **err)
 	if (rc < 0)
 		return rc;
 	if (agree_wanted(&d->agree)) {
-		rc = agree_frozen(&d->agree, &d->freeze, d->snap, &d->tree, err);
+		rc = agree_frozen(&d->agree, &d->freeze, d->snap, &d->tree, i >= FREEZE_TRIES, err);
+		if (rc > 0 && i >= FREEZE_TRIES)
+			rc = ckpt_fail(err, EAGAIN, CKPT_E_CHANGING,
+				       "threads or processes begin faster than they can be asked");
 		if (rc)
 			return rc;
 	}
