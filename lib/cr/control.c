@@ -101,6 +101,7 @@ static void forget(int pid)
 	cri_generation++;
 	cri_forget_callbacks();
 	cri_forget_hooks();
+	cri_forget_requests();
 }
 
 void cri_check_process(void)

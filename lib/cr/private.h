@@ -101,6 +101,11 @@ int cri_run_callbacks(struct cri_thread *t);
 void cri_thread_left(struct cri_thread *t);
 uint32_t cri_callback_id(const struct cri_thread *t, int index);
 
+/* ---- request.c --------------------------------------------------------------------------------
+ */
+
+void cri_forget_requests(void);
+
 /* ---- meet.c -----------------------------------------------------------------------------------
  */
 
