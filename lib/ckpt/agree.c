@@ -166,6 +166,17 @@ int agree_find(struct agree *a, const struct snapshot *s, const struct tree *t, 
 	return rc;
 }
 
+const char *agree_kind_words(const struct agree_process *p)
+{
+	static const char *const words[] = {
+		[CR_KIND_CR] = "callbacks of the program",
+		[CR_KIND_RUN] = "loaded by cr_run",
+		[CR_KIND_OMIT] = "left out, by cr_run --omit",
+	};
+
+	return words[p->kind];
+}
+
 void agree_done(struct agree *a)
 {
 	for (size_t i = 0; i < a->n; i++)

@@ -45,6 +45,8 @@ int agree_find(struct agree *a, const struct snapshot *s, const struct tree *t, 
 /* These from the beginning. */
 int agree_omit(struct agree *a, const pid_t *pids, size_t n, struct ckpt_err **err);
 void agree_done(struct agree *a);
+/* What it has, for a person. Static. */
+const char *agree_kind_words(const struct agree_process *p);
 
 /* Whether anybody is to be asked, or left out. */
 static inline bool agree_has(const struct agree *a, pid_t pid)
