@@ -580,7 +580,7 @@ int meet_restored(struct meeting *m, const struct meet_rebirth *b)
 	if (rc == 0)
 		rc = PUT(m, lives, m->now.lives + 1);
 	if (rc == 0)
-		rc = PUT(m, engine_pid, getpid());
+		rc = PUT(m, engine_pid, b->engine);
 	if (rc == 0)
 		rc = PUT(m, held, b->held ? m->id : 0);
 	return rc < 0 ? rc : meet_decide(m, b->restarter, 0);

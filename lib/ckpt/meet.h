@@ -96,6 +96,7 @@ struct meet_rebirth {
 	pid_t pid;	  /* as it numbers itself, which may be another than before */
 	pid_t hidden_tid; /* the same of the thread that `now` has in its place */
 	pid_t restarter;
+	pid_t engine;	 /* this process, as it sees it; 0: it does not */
 	const char *src; /* path that it comes from */
 	bool held;	 /* as in a request */
 };

@@ -56,6 +56,7 @@ static int tell(const struct restore *r, struct restore_met *met, const char *so
 	struct meet_rebirth birth = {
 		.pid = met->b->vpid,
 		.restarter = r->opts->requester ? r->opts->requester : getpid(),
+		.engine = r->ns_init ? 0 : getpid(),
 		.src = source,
 		.held = r->opts->signal > 0 || met->stop,
 	};
