@@ -488,6 +488,9 @@ static void tell_running(struct agree *a, int result)
 void agree_cancel(struct agree *a, int result)
 {
 	tell_running(a, result);
+	for (size_t i = 0; result == -ETIMEDOUT && i < a->n; i++)
+		if (a->proc[i].m.id && !a->proc[i].m.gone)
+			meet_send_members(&a->proc[i].m);
 	/* Who asked may ask again at once. But a callback may never return. */
 	for (size_t i = 0; result != -ETIMEDOUT && i < a->n; i++)
 		if (a->proc[i].m.id && !a->proc[i].m.gone && !a->proc[i].m.stopped)

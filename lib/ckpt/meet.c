@@ -466,6 +466,16 @@ static void forget_sent(struct meeting *m)
 	}
 }
 
+void meet_send_members(struct meeting *m)
+{
+	struct cr_member member[64];
+	size_t n = meet_read(m) == 0 ? meet_members(m, member, 64) : 0;
+
+	for (size_t i = 0; i < n; i++)
+		if (member[i].state == CR_MEMBER_IN_CALLBACK && member[i].tid != m->now.hidden_tid)
+			send_one(m, member[i].tid);
+}
+
 int meet_send(struct meeting *m)
 {
 	_cleanup_free_ pid_t *tid = NULL;

@@ -62,6 +62,8 @@ int meet_ask(struct meeting *m, const struct meet_request *q,
 	     const struct cr_control_action *action, struct ckpt_err **err);
 /* Send the signal to all threads that need it and have not got it. 0 or -errno. */
 int meet_send(struct meeting *m);
+/* Again to those that are in a callback: it may be that they left it by longjmp(3). */
+void meet_send_members(struct meeting *m);
 /* After meet_read(): have all threads of the process, of which there are `n`, arrived? */
 bool meet_all_arrived(const struct meeting *m, size_t n);
 /* How many threads live; 0: none. */
