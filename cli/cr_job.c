@@ -139,6 +139,37 @@ static int find_root(const struct cr_job *j, const struct process *all, size_t n
 	return roots == 0 ? ESRCH : roots > 1 ? EOPNOTSUPP : 0;
 }
 
+/* Who traces a process, or 0. */
+static pid_t tracer_of(pid_t pid)
+{
+	char path[64], line[256];
+	pid_t tracer = 0;
+	FILE *f;
+
+	snprintf(path, sizeof(path), "/proc/%d/status", pid);
+	f = fopen(path, "re");
+	while (f && fgets(line, sizeof(line), f))
+		if (sscanf(line, "TracerPid: %d", &tracer) == 1)
+			break;
+	if (f)
+		fclose(f);
+	return tracer;
+}
+
+/* Leave out those that are traced, or that trace; wherever they are on this machine. */
+static void omit_traced(const struct cr_job *j, const struct process *all, size_t n, pid_t *omit,
+			size_t *n_omit)
+{
+	for (size_t i = 0; i < n; i++) {
+		pid_t tracer = tracer_of(all[i].pid);
+
+		if (tracer && j->flags & CR_CHKPT_PTRACED_SKIP)
+			omit[(*n_omit)++] = all[i].pid;
+		if (tracer && j->flags & CR_CHKPT_PTRACER_SKIP)
+			omit[(*n_omit)++] = tracer;
+	}
+}
+
 static int resolve(const struct cr_job *j, struct ckpt_dump_opts *o, pid_t **ret_omit,
 		   struct ckpt_err **err)
 {
@@ -152,15 +183,19 @@ static int resolve(const struct cr_job *j, struct ckpt_dump_opts *o, pid_t **ret
 	o->only = j->scope == CR_SCOPE_PROC;
 	o->omit = j->omit;
 	o->n_omit = j->n_omit;
-	if (j->scope == CR_SCOPE_PROC || j->scope == CR_SCOPE_TREE)
+	if ((j->scope == CR_SCOPE_PROC || j->scope == CR_SCOPE_TREE) &&
+	    !(j->flags & (CR_CHKPT_PTRACED_SKIP | CR_CHKPT_PTRACER_SKIP)))
 		return 0;
 	all = list_processes(&n);
-	*ret_omit = omit = calloc(n + j->n_omit + 1, sizeof(*omit));
+	*ret_omit = omit = calloc(3 * n + j->n_omit + 1, sizeof(*omit));
 	if (!all || !omit)
 		return ENOMEM;
 	for (size_t i = 0; i < j->n_omit; i++)
 		omit[n_omit++] = j->omit[i];
-	rc = find_root(j, all, n, &o->pid, omit, &n_omit);
+	rc = j->scope == CR_SCOPE_PGRP || j->scope == CR_SCOPE_SESS
+		     ? find_root(j, all, n, &o->pid, omit, &n_omit)
+		     : 0;
+	omit_traced(j, all, n, omit, &n_omit);
 	o->omit = omit;
 	o->n_omit = n_omit;
 	return rc;
