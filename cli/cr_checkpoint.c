@@ -350,7 +350,7 @@ static int work(const struct args *a)
 		.target = a->target,
 		.requester = getppid(),
 		.signal = a->signal,
-		.timeout_ms = (unsigned int)a->seconds * 1000U,
+		.timeout_ms = a->seconds > 4000000 ? 0 : (unsigned int)a->seconds * 1000U,
 		.flags = a->flags,
 		.dest = dest,
 		.omit = &self,
