@@ -350,7 +350,7 @@ static int work(const struct args *a)
 		.target = a->target,
 		.requester = getppid(),
 		.signal = a->signal,
-		.timeout_ms = (unsigned int)a->seconds * 1000U,
+		.timeout_ms = a->seconds > 4000000 ? 0 : (unsigned int)a->seconds * 1000U,
 		.flags = a->flags,
 		.dest = dest,
 		.omit = &self,
@@ -376,10 +376,31 @@ static int work(const struct args *a)
 	return rc & 255;
 }
 
+static pid_t worker; /* for pass_on() */
+
+static void pass_on(int sig)
+{
+	kill(worker, sig);
+}
+
+/* Whoever wants us to end has to wait until all is undone. */
+static void pass_signals_on(pid_t child)
+{
+	static const int signals[] = { SIGHUP, SIGINT, SIGQUIT, SIGTERM };
+	struct sigaction old, sa = { .sa_handler = pass_on, .sa_flags = SA_RESTART };
+
+	worker = child;
+	for (size_t i = 0; i < sizeof(signals) / sizeof(signals[0]); i++)
+		if (sigaction(signals[i], NULL, &old) == 0 && old.sa_handler != SIG_IGN)
+			sigaction(signals[i], &sa, NULL);
+}
+
 static int wait_for(pid_t child)
 {
 	int status;
 	pid_t pid;
+
+	pass_signals_on(child);
 
 	do
 		pid = waitpid(child, &status, 0);

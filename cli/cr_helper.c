@@ -9,6 +9,9 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+/* More seconds than this are no limit. */
+#define TIMEOUT_MAX 4000000
+
 struct caller {
 	long handle, inode, pid;
 };
@@ -85,20 +88,21 @@ static int checkpoint(int argc, char **argv)
 	enum { SCOPE, TARGET, SIGNAL, TIMEOUT, FLAGS, FD, N };
 	struct caller caller;
 	char dest[4096] = "", name[64];
-	long v[N];
+	long v[N], who[3];
 	struct cr_job job;
 	_cleanup_err_ struct ckpt_err *err = NULL;
 	const pid_t self = getpid();
 	int rc = 0;
 
-	if (!read_numbers(argc, argv, 2, &caller.handle, 3) || !read_numbers(argc, argv, 5, v, N))
+	if (!read_numbers(argc, argv, 2, who, 3) || !read_numbers(argc, argv, 5, v, N))
 		return CLI_USAGE;
+	caller = (struct caller){ who[0], who[1], who[2] };
 	job = (struct cr_job){
 		.scope = (int)v[SCOPE],
 		.target = v[TARGET] ? (pid_t)v[TARGET] : group_of((int)v[SCOPE], (pid_t)caller.pid),
 		.requester = (pid_t)caller.pid,
 		.signal = (int)v[SIGNAL],
-		.timeout_ms = (unsigned int)v[TIMEOUT] * 1000,
+		.timeout_ms = v[TIMEOUT] > TIMEOUT_MAX ? 0 : (unsigned int)v[TIMEOUT] * 1000,
 		.flags = (unsigned int)v[FLAGS],
 		.fd = (int)v[FD],
 		.dest = dest,
@@ -120,6 +124,8 @@ static int checkpoint(int argc, char **argv)
 		rc = EDEADLK;
 	if (rc == 0)
 		rc = cr_job_checkpoint(&job, &err);
+	if (rc && v[FD] == CR_DEST_CWD && job.fd >= 0)
+		unlink(name);
 	tell_log(&caller, err);
 	/* The second counts if the first has been told; both, if it has not. */
 	if (rc)
@@ -134,14 +140,15 @@ static int restart(int argc, char **argv)
 	_cleanup_err_ struct ckpt_err *err = NULL;
 	struct caller caller;
 	char src[4096] = "";
-	long v[N];
+	long v[N], who[3];
 	pid_t pid = 0;
 	struct ckpt_relocation relocate[CR_MAX_RSTRT_RELOC];
 	struct cr_restart_job job;
 	int rc;
 
-	if (!read_numbers(argc, argv, 2, &caller.handle, 3) || !read_numbers(argc, argv, 5, v, N))
+	if (!read_numbers(argc, argv, 2, who, 3) || !read_numbers(argc, argv, 5, v, N))
 		return CLI_USAGE;
+	caller = (struct caller){ who[0], who[1], who[2] };
 	cr_path_of((int)v[FD], src, sizeof(src));
 	job = (struct cr_restart_job){
 		.fd = (int)v[FD],

@@ -146,6 +146,37 @@ static int find_roots(const struct cr_job *j, const struct process *all, size_t 
 	return r->n_roots ? 0 : ESRCH;
 }
 
+/* Who traces a process, or 0. */
+static pid_t tracer_of(pid_t pid)
+{
+	char path[64], line[256];
+	pid_t tracer = 0;
+	FILE *f;
+
+	snprintf(path, sizeof(path), "/proc/%d/status", pid);
+	f = fopen(path, "re");
+	while (f && fgets(line, sizeof(line), f))
+		if (sscanf(line, "TracerPid: %d", &tracer) == 1)
+			break;
+	if (f)
+		fclose(f);
+	return tracer;
+}
+
+/* Leave out those that are traced, or that trace; wherever they are on this machine. */
+static void omit_traced(const struct cr_job *j, const struct process *all, size_t n,
+			struct resolved *r)
+{
+	for (size_t i = 0; i < n; i++) {
+		pid_t tracer = tracer_of(all[i].pid);
+
+		if (tracer && j->flags & CR_CHKPT_PTRACED_SKIP)
+			r->omit[r->n_omit++] = all[i].pid;
+		if (tracer && j->flags & CR_CHKPT_PTRACER_SKIP)
+			r->omit[r->n_omit++] = tracer;
+	}
+}
+
 static int resolve(const struct cr_job *j, struct ckpt_dump_opts *o, struct resolved *r)
 {
 	_cleanup_free_ struct process *all = NULL;
@@ -156,20 +187,24 @@ static int resolve(const struct cr_job *j, struct ckpt_dump_opts *o, struct reso
 	o->only = j->scope == CR_SCOPE_PROC;
 	o->omit = j->omit;
 	o->n_omit = j->n_omit;
-	if (j->scope == CR_SCOPE_PROC || j->scope == CR_SCOPE_TREE)
+	if ((j->scope == CR_SCOPE_PROC || j->scope == CR_SCOPE_TREE) &&
+	    !(j->flags & (CR_CHKPT_PTRACED_SKIP | CR_CHKPT_PTRACER_SKIP)))
 		return 0;
 	all = list_processes(&n);
-	r->omit = calloc(n + j->n_omit + 1, sizeof(*r->omit));
+	r->omit = calloc(3 * n + j->n_omit + 1, sizeof(*r->omit));
 	r->root = calloc(n + 1, sizeof(*r->root));
 	if (!all || !r->omit || !r->root)
 		return ENOMEM;
 	for (size_t i = 0; i < j->n_omit; i++)
 		r->omit[r->n_omit++] = j->omit[i];
-	rc = find_roots(j, all, n, r);
+	rc = j->scope == CR_SCOPE_PGRP || j->scope == CR_SCOPE_SESS ? find_roots(j, all, n, r) : 0;
 	if (rc)
 		return rc;
+	omit_traced(j, all, n, r);
 	o->omit = r->omit;
 	o->n_omit = r->n_omit;
+	if (!r->n_roots)
+		return 0;
 	o->pid = r->root[0];
 	o->more = r->root + 1;
 	o->n_more = r->n_roots - 1;
@@ -231,6 +266,7 @@ static int dump(struct checkpoint *c, struct ckpt_err **err)
 	const struct cr_job *j = c->job;
 	_cleanup_session_ struct ckpt_session *s = NULL;
 	struct ckpt_dump_result result;
+	struct cli_progress progress;
 	struct resolved r = { 0 };
 	struct ckpt_dump_opts o = {
 		.size = sizeof(o),
@@ -251,10 +287,13 @@ static int dump(struct checkpoint *c, struct ckpt_err **err)
 	};
 	int rc = -resolve(j, &o, &r);
 
+	cli_progress_init(&progress, true);
 	if (rc == 0)
 		rc = ckpt_session_new(&s, err);
-	if (rc == 0)
+	if (rc == 0) {
+		ckpt_session_set_progress(s, cli_progress, &progress);
 		rc = ckpt_dump(s, &o, &result, err);
+	}
 	free(r.omit);
 	free(r.root);
 	return rc;
@@ -264,7 +303,11 @@ int cr_job_checkpoint(const struct cr_job *job, struct ckpt_err **err)
 {
 	struct checkpoint c = { .job = job };
 	char place[PATH_MAX - 16];
-	int rc = make_place(job->dir, place, sizeof(place));
+	int rc;
+
+	/* From here on there is something to be undone by those who give up. */
+	cli_signals_hold();
+	rc = make_place(job->dir, place, sizeof(place));
 
 	if (rc)
 		return rc;
@@ -303,8 +346,12 @@ static int restore(const struct cr_restart_job *j, const char *image, pid_t *ret
 		.signal = j->signal,
 		.source = j->src,
 	};
+	struct cli_progress progress;
 	int rc = ckpt_session_new(&s, err);
 
+	cli_progress_init(&progress, true);
+	if (rc == 0)
+		ckpt_session_set_progress(s, cli_progress, &progress);
 	if (rc == 0)
 		rc = ckpt_restore(s, &o, &result, err);
 	if (rc == 0)
@@ -315,7 +362,10 @@ static int restore(const struct cr_restart_job *j, const char *image, pid_t *ret
 int cr_job_restart(const struct cr_restart_job *job, pid_t *ret_pid, struct ckpt_err **err)
 {
 	char place[PATH_MAX - 16], image[PATH_MAX];
-	int rc = make_place(job->dir, place, sizeof(place));
+	int rc;
+
+	cli_signals_hold();
+	rc = make_place(job->dir, place, sizeof(place));
 
 	if (rc)
 		return rc;

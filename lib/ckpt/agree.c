@@ -129,6 +129,21 @@ int agree_begin(struct agree *a, const struct ckpt_dump_opts *opts, struct ckpt_
 	return rc < 0 ? ckpt_fail_nomem(err) : 0;
 }
 
+/*
+ * A child by vfork(2) is in its parent's memory, and what lies there is the parent's; it will
+ * execute a program. The same goes for others that share it.
+ */
+static bool borrows_memory(const struct tree *t, const struct tree_process *p)
+{
+	size_t first, n;
+
+	snapshot_members_of(t->members, p->tgid, &first, &n);
+	for (size_t i = first; i < first + n; i++)
+		if (t->members->members[i]->in_vfork)
+			return true;
+	return p->share[PLAN_MM] && p->share[PLAN_MM] != (uint32_t)p->vtgid;
+}
+
 int agree_find(struct agree *a, const struct snapshot *s, const struct tree *t, size_t *ret_new,
 	       struct ckpt_err **err)
 {
@@ -140,7 +155,7 @@ int agree_find(struct agree *a, const struct snapshot *s, const struct tree *t, 
 		enum cr_kind kind = CR_KIND_CR;
 		uint64_t block;
 
-		if (t->proc[i].zombie || find_known(a, pid))
+		if (t->proc[i].zombie || find_known(a, pid) || borrows_memory(t, &t->proc[i]))
 			continue;
 		block = find_block(s, pid, &kind);
 		if (block && is_busy(pid, block)) {
@@ -156,6 +171,17 @@ int agree_find(struct agree *a, const struct snapshot *s, const struct tree *t, 
 		}
 	}
 	return rc;
+}
+
+const char *agree_kind_words(const struct agree_process *p)
+{
+	static const char *const words[] = {
+		[CR_KIND_CR] = "callbacks of the program",
+		[CR_KIND_RUN] = "loaded by cr_run",
+		[CR_KIND_OMIT] = "left out, by cr_run --omit",
+	};
+
+	return words[p->kind];
 }
 
 void agree_done(struct agree *a)
@@ -387,13 +413,24 @@ int agree_ask(struct agree *a, agree_cancelled_fn *cancelled, void *userdata, st
 /* ---- frozen ---- */
 
 int agree_frozen(struct agree *a, const struct freeze *f, const struct snapshot *s,
-		 const struct tree *t, struct ckpt_err **err)
+		 const struct tree *t, bool last_try, struct ckpt_err **err)
 {
+	struct ckpt_err *why = NULL;
 	size_t n_new, n;
-	int rc = agree_find(a, s, t, &n_new, err);
+	int rc = agree_find(a, s, t, &n_new, &why);
 
-	if (rc < 0)
+	/* One that begins just now has not loaded it yet. */
+	if (rc < 0 && !last_try && ckpt_err_code(why) == CKPT_E_NO_LIBRARY) {
+		ckpt_err_free(why);
+		return 1;
+	}
+	if (rc < 0) {
+		if (err)
+			*err = why;
+		else
+			ckpt_err_free(why);
 		return rc;
+	}
 	for (size_t i = 0; i < a->n; i++) {
 		struct agree_process *p = &a->proc[i];
 
@@ -459,6 +496,9 @@ static void tell_running(struct agree *a, int result)
 void agree_cancel(struct agree *a, int result)
 {
 	tell_running(a, result);
+	for (size_t i = 0; result == -ETIMEDOUT && i < a->n; i++)
+		if (a->proc[i].m.id && !a->proc[i].m.gone)
+			meet_send_members(&a->proc[i].m);
 	/* Who asked may ask again at once. But a callback may never return. */
 	for (size_t i = 0; result != -ETIMEDOUT && i < a->n; i++)
 		if (a->proc[i].m.id && !a->proc[i].m.gone && !a->proc[i].m.stopped)

@@ -55,6 +55,8 @@ int agree_add(pid_t **list, size_t *n, pid_t pid);
  */
 int agree_forward(struct agree *a, pid_t caller, int scope, pid_t target);
 void agree_done(struct agree *a);
+/* What it has, for a person. Static. */
+const char *agree_kind_words(const struct agree_process *p);
 
 /* Whether anybody is to be asked, or left out. */
 static inline bool agree_has(const struct agree *a, pid_t pid)
@@ -79,10 +81,10 @@ int agree_ask(struct agree *a, agree_cancelled_fn *cancelled, void *userdata,
 
 /*
  * With the tree frozen: 0: everybody stands where it should; 1: there are threads or processes that
- * have to be asked first (let go, and agree_ask() again); or a negative errno.
+ * have to be asked first (let go, and agree_ask() again; not at the last try); or a negative errno.
  */
 int agree_frozen(struct agree *a, const struct freeze *f, const struct snapshot *s,
-		 const struct tree *t, struct ckpt_err **err);
+		 const struct tree *t, bool last_try, struct ckpt_err **err);
 
 /* Tell all that are frozen. A signal that is to come early is sent now. */
 int agree_decide_frozen(struct agree *a, const struct freeze *f, int result, struct ckpt_err **err);

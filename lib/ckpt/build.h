@@ -124,6 +124,7 @@ void build_unpin(const struct build_pin *p);
 /* The whole. */
 struct restore {
 	const struct ckpt_restore_opts *opts;
+	const struct ckpt_session *session; /* borrowed: for its progress */
 	struct loader *loader;
 	struct image im;
 	struct renumber numbers;
@@ -141,6 +142,7 @@ struct restore {
 
 	struct restore_met {
 		struct meeting m;
+		struct build *b;
 		bool stop; /* it was stopped when it was asked */
 	} * met;	   /* owned: processes with libcr */
 

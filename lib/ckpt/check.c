@@ -3,6 +3,7 @@
  * Can this machine, can this process be checkpointed? What a kernel can do is tried out rather than
  * concluded from its version: distributions carry features over, and containers take them away.
  */
+#include "agree.h"
 #include "areas.h"
 #include "kind.h"
 #include "look.h"
@@ -506,6 +507,24 @@ static int sum_up(const struct snapshot *s, const struct tree *t, struct ckpt_fi
 	return rc;
 }
 
+/* What a callback lets go of is no obstacle, whatever the rows say: but who knows what it does. */
+static int note_callbacks(struct loader *l, const struct look *k, struct ckpt_err **err)
+{
+	struct agree a = { .loader = l };
+	size_t n;
+	int rc = agree_find(&a, k->snap, &k->tree, &n, err);
+
+	for (size_t i = 0; rc == 0 && i < a.n; i++)
+		rc = findings_add(
+			k->f, CKPT_NOTE, a.proc[i].m.pid, "libcr", agree_kind_words(&a.proc[i]),
+			a.proc[i].kind == CR_KIND_CR
+				? "they run before a checkpoint; what they let go of is judged after that"
+				: "",
+			"", err);
+	agree_done(&a);
+	return rc;
+}
+
 int ckpt_check_process(struct ckpt_session *s, pid_t pid, bool only, struct ckpt_findings **ret,
 		       struct ckpt_err **err)
 {
@@ -518,6 +537,8 @@ int ckpt_check_process(struct ckpt_session *s, pid_t pid, bool only, struct ckpt
 		rc = look_running(&k, l, pid, only, &like, err);
 	if (rc == 0)
 		rc = sum_up(k.snap, &k.tree, k.f, err);
+	if (rc == 0)
+		rc = note_callbacks(l, &k, err);
 	if (rc == 0)
 		*ret = TAKE_PTR(k.f);
 	look_done(&k);

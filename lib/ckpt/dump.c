@@ -39,6 +39,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* Often enough for those who want to give up. */
+#define TELL_AGAIN_US	      100000
 #define DELETED_LIMIT_DEFAULT (64ULL << 20)
 /* Between tries a program runs for twice as long as before: a quarter of a second in all. */
 #define FREEZE_TRIES 8
@@ -75,6 +77,7 @@ struct dump {
 	uint64_t pages_done, pages_total; /* bytes, for the progress */
 	struct stage_clock stages;
 	struct ckpt_findings *refused; /* why the frozen tree could not be taken, the last time */
+	uint64_t told_us;	       /* when the caller was last told of progress */
 	uint64_t freeze_us, paused_us; /* since when it is frozen; how long it was before */
 	struct timespec clocks[3];     /* monotonic, real, boot time when it was frozen */
 	struct ckpt_dump_result *ret;
@@ -165,9 +168,16 @@ static int look(struct dump *d, struct ckpt_err **err)
 
 /* ---- step 2 ---- */
 
+/* The caller asks whether to go on when it is told of progress. */
 static bool is_cancelled(void *userdata)
 {
-	return worker_cancelled(userdata);
+	struct dump *d = userdata;
+	uint64_t now = now_us();
+
+	if (now - d->told_us < TELL_AGAIN_US)
+		return worker_cancelled(d->w);
+	d->told_us = now;
+	return worker_progress(d->w, "callbacks", 0, 0) != 0;
 }
 
 static bool is_omitted(const struct agree *a, pid_t pid)
@@ -222,7 +232,7 @@ static int change_root(struct dump *d, struct ckpt_err **err)
 /* Wait for all callbacks; who is in the way of others is asked again before each freeze. */
 static int agree(struct dump *d, struct ckpt_err **err)
 {
-	int rc = agree_ask(&d->agree, is_cancelled, d->w, err);
+	int rc = agree_ask(&d->agree, is_cancelled, d, err);
 
 	if (rc == 0 && is_omitted(&d->agree, d->pid))
 		rc = change_root(d, err);
@@ -391,7 +401,10 @@ static int freeze_once(struct dump *d, int i, struct ckpt_err **err)
 	if (rc < 0)
 		return rc;
 	if (agree_wanted(&d->agree)) {
-		rc = agree_frozen(&d->agree, &d->freeze, d->snap, &d->tree, err);
+		rc = agree_frozen(&d->agree, &d->freeze, d->snap, &d->tree, i >= FREEZE_TRIES, err);
+		if (rc > 0 && i >= FREEZE_TRIES)
+			rc = ckpt_fail(err, EAGAIN, CKPT_E_CHANGING,
+				       "threads or processes begin faster than they can be asked");
 		if (rc)
 			return rc;
 	}
@@ -684,7 +697,7 @@ static int run(struct dump *d, struct ckpt_err **err)
 	rc = still_wanted(d, err);
 	/* One that fails now may undo the checkpoint. */
 	if (rc == 0 && d->has_twins && agree_wanted(&d->agree))
-		rc = agree_wait_left(&d->agree, is_cancelled, d->w, err);
+		rc = agree_wait_left(&d->agree, is_cancelled, d, err);
 	if (rc == 0)
 		rc = image_seal(&d->image, manifest, err);
 	if (rc < 0)
@@ -712,7 +725,7 @@ static int settle(struct dump *d, int rc, struct ckpt_err **err)
 	if (d->opts->after == CKPT_AFTER_KILL || !agree_wanted(&d->agree))
 		return rc;
 	if (rc == 0 && !d->has_twins)
-		rc = agree_wait_left(&d->agree, is_cancelled, d->w, err);
+		rc = agree_wait_left(&d->agree, is_cancelled, d, err);
 	agree_finish(&d->agree);
 	stage_done(&d->stages, "go");
 	return rc;

@@ -466,6 +466,16 @@ static void forget_sent(struct meeting *m)
 	}
 }
 
+void meet_send_members(struct meeting *m)
+{
+	struct cr_member member[64];
+	size_t n = meet_read(m) == 0 ? meet_members(m, member, 64) : 0;
+
+	for (size_t i = 0; i < n; i++)
+		if (member[i].state == CR_MEMBER_IN_CALLBACK && member[i].tid != m->now.hidden_tid)
+			send_one(m, member[i].tid);
+}
+
 int meet_send(struct meeting *m)
 {
 	_cleanup_free_ pid_t *tid = NULL;
@@ -559,26 +569,31 @@ int meet_release(struct meeting *m)
 	return PUT(m, held, 0);
 }
 
-int meet_restored(struct meeting *m, pid_t restarter, const char *src, bool held)
+int meet_restored(struct meeting *m, const struct meet_rebirth *b)
 {
-	int rc = meet_read(m);
+	int rc;
 
-	if (rc < 0)
-		return rc;
 	if (m->now.version != CR_CONTROL_VERSION)
 		return -EPROTO;
 	if (m->now.request != m->id || m->id == 0)
 		return -EINVAL;
-	rc = write_at(m->pid, m->block + offsetof(struct cr_control, src), src, strlen(src) + 1);
+	rc = write_at(m->pid, m->block + offsetof(struct cr_control, src), b->src,
+		      strlen(b->src) + 1);
 	if (rc == 0)
-		rc = PUT(m, restarter, restarter);
+		rc = PUT(m, pid, b->pid);
+	if (rc == 0)
+		rc = PUT(m, for_pid, b->pid);
+	if (rc == 0)
+		rc = PUT(m, hidden_tid, b->hidden_tid);
+	if (rc == 0)
+		rc = PUT(m, restarter, b->restarter);
 	if (rc == 0)
 		rc = PUT(m, lives, m->now.lives + 1);
 	if (rc == 0)
-		rc = PUT(m, engine_pid, getpid());
+		rc = PUT(m, engine_pid, b->engine);
 	if (rc == 0)
-		rc = PUT(m, held, held ? m->id : 0);
-	return rc < 0 ? rc : meet_decide(m, restarter, 0);
+		rc = PUT(m, held, b->held ? m->id : 0);
+	return rc < 0 ? rc : meet_decide(m, b->restarter, 0);
 }
 
 size_t meet_members(const struct meeting *m, struct cr_member *ret, size_t max)

@@ -62,6 +62,8 @@ int meet_ask(struct meeting *m, const struct meet_request *q,
 	     const struct cr_control_action *action, struct ckpt_err **err);
 /* Send the signal to all threads that need it and have not got it. 0 or -errno. */
 int meet_send(struct meeting *m);
+/* Again to those that are in a callback: it may be that they left it by longjmp(3). */
+void meet_send_members(struct meeting *m);
 /* After meet_read(): have all threads of the process, of which there are `n`, arrived? */
 bool meet_all_arrived(const struct meeting *m, size_t n);
 /* How many threads live; 0: none. */
@@ -91,8 +93,18 @@ bool meet_is_over(const struct meeting *m);
 bool meet_all_left(const struct meeting *m);
 int meet_release(struct meeting *m);
 
-/* In a restored process, whose threads are all stopped: it is another life. */
-int meet_restored(struct meeting *m, pid_t restarter, const char *src, bool held);
+/* What is told to a restored process. */
+struct meet_rebirth {
+	pid_t pid;	  /* as it numbers itself, which may be another than before */
+	pid_t hidden_tid; /* the same of the thread that `now` has in its place */
+	pid_t restarter;
+	pid_t engine;	 /* this process, as it sees it; 0: it does not */
+	const char *src; /* path that it comes from */
+	bool held;	 /* as in a request */
+};
+
+/* In a restored process, whose threads are all stopped: it is another life. After meet_read(). */
+int meet_restored(struct meeting *m, const struct meet_rebirth *b);
 
 /* The members of the request, at most `max`; how many. */
 size_t meet_members(const struct meeting *m, struct cr_member *ret, size_t max);

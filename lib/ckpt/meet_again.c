@@ -14,7 +14,8 @@
 #include <sys/wait.h>
 #include <time.h>
 
-#define LOOK_NS 200000
+#define LOOK_NS	   200000
+#define LOOKS_TOLD 500 /* to the next word of progress */
 
 static int read_row(const json_t *row, struct restore_met *met, const struct restore *r,
 		    struct ckpt_err **err)
@@ -30,18 +31,47 @@ static int read_row(const json_t *row, struct restore_met *met, const struct res
 		rc = js_bool(row, "stopped", &met->stop, err);
 	for (size_t i = 0; rc == 0 && i < r->n_procs; i++)
 		if (r->proc[i].vpid == pid && !r->proc[i].zombie)
-			met->m.pid = r->proc[i].pid;
-	if (rc == 0 && !met->m.pid)
+			met->b = &r->proc[i];
+	if (rc == 0 && met->b)
+		met->m.pid = met->b->pid;
+	else if (rc == 0)
 		rc = ckpt_fail(err, EBADMSG, CKPT_E_IMAGE, "process %d, with libcr, is not there",
 			       pid);
 	return rc;
+}
+
+/* The thread that the library's own had become, or 0. */
+static pid_t hidden_thread(const struct restore *r, const struct restore_met *met)
+{
+	const struct build *b = met->b;
+
+	for (size_t i = 0; i < b->n_threads; i++)
+		if (renumber_saved(&r->numbers, b->thread[i].vtid) == met->m.now.hidden_tid)
+			return b->thread[i].vtid;
+	return 0;
+}
+
+static int tell(const struct restore *r, struct restore_met *met, const char *source)
+{
+	struct meet_rebirth birth = {
+		.pid = met->b->vpid,
+		.restarter = r->opts->requester ? r->opts->requester : getpid(),
+		.engine = r->ns_init ? 0 : getpid(),
+		.src = source,
+		.held = r->opts->signal > 0 || met->stop,
+	};
+	int rc = meet_read(&met->m);
+
+	if (rc < 0)
+		return rc;
+	birth.hidden_tid = hidden_thread(r, met);
+	return meet_restored(&met->m, &birth);
 }
 
 int meet_again_tell(struct restore *r, struct ckpt_err **err)
 {
 	const json_t *rows = json_object_get(r->im.manifest, "libcr");
 	const char *given = r->opts->source ? r->opts->source : r->opts->image;
-	pid_t requester = r->opts->requester ? r->opts->requester : getpid();
 	_cleanup_free_ char *source = realpath(given, NULL);
 	size_t n = json_array_size(rows);
 	int rc = 0;
@@ -58,8 +88,7 @@ int meet_again_tell(struct restore *r, struct ckpt_err **err)
 		if (rc < 0)
 			return rc;
 		r->n_met++;
-		rc = meet_restored(&met->m, requester, source ? source : "",
-				   r->opts->signal > 0 || met->stop);
+		rc = tell(r, met, source ? source : "");
 		if (rc == -EPROTO)
 			return ckpt_fail(err, CR_EVERSION, CKPT_E_IMAGE_VERSION,
 					 "process %d has another version of libcr (%u, not %u)",
@@ -88,6 +117,7 @@ static int wait_left(struct restore *r, struct meeting *m, uint64_t deadline_us,
 		     struct ckpt_err **err)
 {
 	const struct timespec tick = { 0, LOOK_NS };
+	unsigned int look = 0;
 
 	while (meet_read(m) == 0 && !meet_all_left(m)) {
 		if (m->now.failed == m->id)
@@ -98,6 +128,10 @@ static int wait_left(struct restore *r, struct meeting *m, uint64_t deadline_us,
 			return ckpt_fail(err, ETIMEDOUT, CKPT_E_NO_ANSWER,
 					 "process %d: its callbacks have not ended after %u ms",
 					 m->pid, r->opts->timeout_ms);
+		if (look++ % LOOKS_TOLD == 0 && r->session->progress &&
+		    r->session->progress(r->session->progress_data, "callbacks", 0, 0))
+			return ckpt_fail(err, EINTR, CKPT_E_INTERRUPTED,
+					 "interrupted while callbacks ran; all were killed");
 		nanosleep(&tick, NULL);
 	}
 	return 0;

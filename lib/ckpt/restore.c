@@ -502,9 +502,12 @@ static int try_restore(struct ckpt_session *s, const struct ckpt_restore_opts *o
 
 	if (!r)
 		return ckpt_fail_nomem(err);
-	*r = (struct restore){
-		.opts = opts, .im = IMAGE_INIT, .self_fd = -1, .ns_hold_fd = -1, .arena.fd = -1
-	};
+	*r = (struct restore){ .opts = opts,
+			       .session = s,
+			       .im = IMAGE_INIT,
+			       .self_fd = -1,
+			       .ns_hold_fd = -1,
+			       .arena.fd = -1 };
 	rc = session_loader(s, &r->loader, err);
 	if (rc < 0) {
 		free(r);

@@ -101,6 +101,7 @@ static void forget(int pid)
 	cri_generation++;
 	cri_forget_callbacks();
 	cri_forget_hooks();
+	cri_forget_requests();
 }
 
 void cri_check_process(void)
@@ -110,6 +111,11 @@ void cri_check_process(void)
 	if (cri_block.pid != pid)
 		new_process(pid);
 	forget(pid);
+}
+
+void cri_reborn(void)
+{
+	state_pid = cri_block.pid;
 }
 
 /* A child by clone(2), of which nobody told us, has its block set up by whoever asks it. */

@@ -172,6 +172,25 @@ enum cri_part cri_take_part(struct cri_thread *t)
 	return CRI_TOOK_PART;
 }
 
+/*
+ * Has a callback been left by longjmp(3)? Then its frame is not on the stack any more: where we are
+ * is above it. Only when all was decided: until then it may be that the rest comes to
+ * cr_checkpoint() all the same.
+ */
+static bool is_left_behind(const struct cri_thread *t)
+{
+	uintptr_t here = (uintptr_t)__builtin_frame_address(0);
+
+	return t->frame && here > (uintptr_t)t->frame && decided(t->taken) && !is_over(t->taken);
+}
+
+static void give_up_callbacks(struct cri_thread *t)
+{
+	t->frame = NULL;
+	t->result = LOAD(cri_block.result);
+	leave(t, t->taken, t->result);
+}
+
 void cri_handler(int sig, siginfo_t *si, void *context)
 {
 	int saved = errno;
@@ -180,8 +199,13 @@ void cri_handler(int sig, siginfo_t *si, void *context)
 	(void)si;
 	(void)context;
 	/* One that nobody asked for, or that came too late, finds no request, and is ignored. */
-	if (cri_is_process())
-		cri_take_part(cri_self());
+	if (cri_is_process()) {
+		struct cri_thread *t = cri_self();
+
+		if (is_left_behind(t))
+			give_up_callbacks(t);
+		cri_take_part(t);
+	}
 	errno = saved;
 }
 
@@ -198,6 +222,8 @@ static int wait_for_decision(struct cri_thread *t)
 		decide_alone(t->taken);
 	}
 	t->result = LOAD(cri_block.result);
+	if (t->result > 0)
+		cri_reborn();
 	t->decided = true;
 	return t->result;
 }

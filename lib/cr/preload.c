@@ -41,3 +41,7 @@ void cri_forget_callbacks(void)
 void cri_forget_hooks(void)
 {
 }
+
+void cri_forget_requests(void)
+{
+}

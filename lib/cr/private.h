@@ -38,6 +38,8 @@ int cri_gettid(void);
 int cri_sigaction(const struct cr_control_action *act, struct cr_control_action *old);
 /* In a handler: is this the process that the block is of? Not so in a child by vfork(2). */
 bool cri_is_process(void);
+/* In another life, by a restart, the process may have another pid. */
+void cri_reborn(void);
 /* To be called where a child by fork(2) may begin. */
 void cri_check_process(void);
 
@@ -98,6 +100,11 @@ int cri_run_callbacks(struct cri_thread *t);
 /* The thread ends in the middle of a callback. */
 void cri_thread_left(struct cri_thread *t);
 uint32_t cri_callback_id(const struct cri_thread *t, int index);
+
+/* ---- request.c --------------------------------------------------------------------------------
+ */
+
+void cri_forget_requests(void);
 
 /* ---- meet.c -----------------------------------------------------------------------------------
  */

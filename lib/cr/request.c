@@ -39,6 +39,33 @@ struct request {
 static struct request *requests; /* under `mutex` */
 static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
 
+/*
+ * A callback, of this thread or another, must not find it held by one that stands still for the
+ * callback: who holds it is not interrupted.
+ */
+static void lock(sigset_t *old)
+{
+	sigset_t set;
+
+	sigemptyset(&set);
+	sigaddset(&set, CR_SIGNUM);
+	pthread_sigmask(SIG_BLOCK, &set, old);
+	pthread_mutex_lock(&mutex);
+}
+
+static void unlock(const sigset_t *old)
+{
+	pthread_mutex_unlock(&mutex);
+	pthread_sigmask(SIG_SETMASK, old, NULL);
+}
+
+/* In a child by fork(2) handles mean nothing. */
+void cri_forget_requests(void)
+{
+	pthread_mutex_init(&mutex, NULL);
+	requests = NULL;
+}
+
 static int fail(int code)
 {
 	errno = code;
@@ -76,24 +103,26 @@ int cri_init_restart_args_t(cr_version_t version, cr_restart_args_t *args)
 static struct request *find(unsigned long handle)
 {
 	struct request *r;
+	sigset_t old;
 
-	pthread_mutex_lock(&mutex);
+	lock(&old);
 	for (r = requests; r && (unsigned long)r->fd != handle; r = r->next)
 		;
-	pthread_mutex_unlock(&mutex);
+	unlock(&old);
 	return r;
 }
 
 static void forget(struct request *r)
 {
 	struct request **p;
+	sigset_t old;
 
-	pthread_mutex_lock(&mutex);
+	lock(&old);
 	for (p = &requests; *p && *p != r; p = &(*p)->next)
 		;
 	if (*p)
 		*p = r->next;
-	pthread_mutex_unlock(&mutex);
+	unlock(&old);
 	close(r->fd);
 	if (r->child && r->command > 0)
 		while (waitpid(r->command, NULL, __WALL) < 0 && errno == EINTR)
@@ -120,6 +149,7 @@ static int make_handle(void)
 static struct request *new_request(bool restart)
 {
 	struct request *r = calloc(1, sizeof(*r));
+	sigset_t old;
 
 	if (!r)
 		return NULL;
@@ -130,10 +160,10 @@ static struct request *new_request(bool restart)
 		free(r);
 		return NULL;
 	}
-	pthread_mutex_lock(&mutex);
+	lock(&old);
 	r->next = requests;
 	requests = r;
-	pthread_mutex_unlock(&mutex);
+	unlock(&old);
 	return r;
 }
 

@@ -15,9 +15,10 @@
 struct shared {
 	char log[4096]; /* words, separated by blanks */
 	atomic_int log_len;
-	atomic_int ready;  /* raised by target_ready() */
-	atomic_int go;	   /* raised by target_go() */
-	atomic_int n[16];  /* for whatever a test counts */
+	atomic_int ready; /* raised by target_ready() */
+	atomic_int go;	  /* raised by target_go() */
+	atomic_int n[16]; /* for whatever a test counts */
+	atomic_llong last_ns;
 	atomic_int failed; /* line of the first check of the target that failed */
 };
 
