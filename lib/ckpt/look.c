@@ -156,13 +156,25 @@ static int look_root(struct loader *l, const struct snapshot *s, pid_t pid, bool
 	return 0;
 }
 
+static int look_other_root(struct loader *l, const struct snapshot *s, const struct tree *t,
+			   pid_t pid, struct ckpt_err **err)
+{
+	const struct rec_task *task = snapshot_task(s, pid);
+
+	if (task && tree_process(t, task->ppid))
+		return ckpt_fail(err, EINVAL, CKPT_E_USAGE,
+				 "process %d is below another one that is to be saved with it",
+				 pid);
+	return look_root(l, s, pid, t->n_omit > 0, err);
+}
+
 int look_tree(struct loader *l, const struct snapshot *s, const struct tree *t, pid_t root,
 	      struct ckpt_err **err)
 {
 	int rc = look_root(l, s, root, t->n_omit > 0, err);
 
 	for (size_t i = 0; rc == 0 && i < t->n_more; i++)
-		rc = look_root(l, s, t->more[i], t->n_omit > 0, err);
+		rc = look_other_root(l, s, t, t->more[i], err);
 	for (size_t i = 0; rc == 0 && i < t->n; i++)
 		if (!t->proc[i].zombie)
 			rc = look_process(l, s, t->proc[i].tgid, err);
