@@ -8,14 +8,18 @@
  *
  *	tcp_client PORT COUNT	reads lines 0 to COUNT-1 from 127.0.0.1, prints their sum
  *
- * The callback runs in signal context, in the middle of the read(2) that waits for the next line.
+ * The callback runs in signal context, in the middle of the poll(2) that waits for the next bytes.
  * So it calls nothing but what signal-safety(7) lists: socket(2), connect(2), write(2), close(2)
  * are among them, printf(3) is not.
+ *
+ * Bytes are taken, and counted, in a critical section. Without it a checkpoint might come between
+ * the two, and a byte of the old connection be taken for one of the new.
  */
 #include <arpa/inet.h>
 #include <errno.h>
 #include <libcr.h>
 #include <netinet/in.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -24,9 +28,11 @@
 
 struct session {
 	struct sockaddr_in address;
-	int fd;		     /* the connection; the same number all the time */
-	volatile int broken; /* what has been read of a line is void: it will be sent again */
-	volatile long next;  /* the line that is wanted next */
+	int fd;		  /* the connection; the same number all the time */
+	long next, count; /* the line that is wanted next, and how many in all */
+	long sum;
+	char line[64]; /* the beginning of that */
+	size_t len;
 };
 
 /* "12\n", without the C library's help. */
@@ -56,7 +62,7 @@ static int connect_session(struct session *s)
 			close(fd);
 		return -1;
 	}
-	/* Under the old number, which the interrupted read(2) goes on with. */
+	/* Under the old number, which the rest of the program knows. */
 	if (s->fd >= 0 && fd != s->fd) {
 		dup2(fd, s->fd);
 		close(fd);
@@ -69,58 +75,64 @@ static int connect_session(struct session *s)
 static int on_checkpoint(void *arg)
 {
 	struct session *s = arg;
-	int fd = s->fd, rc;
+	int rc;
 
-	close(fd);
-	s->broken = 1;
-	/* What we say here about the result may not be printf(); and there is nothing to say: the
-	 * connection is made again whatever came of the checkpoint. */
+	close(s->fd);
+	s->len = 0; /* what came of the line will be sent again */
 	rc = cr_checkpoint(CR_CHECKPOINT_READY);
+	/* What came of it makes no difference here: the connection is needed in any case. */
 	(void)rc;
 	return connect_session(s);
+}
+
+/* Take what has come. -1: the service is gone. */
+static int take_bytes(struct session *s)
+{
+	ssize_t n = 1;
+	char c;
+
+	while (s->next < s->count && (n = recv(s->fd, &c, 1, MSG_DONTWAIT)) == 1) {
+		if (c != '\n' && s->len + 1 < sizeof(s->line)) {
+			s->line[s->len++] = c;
+			continue;
+		}
+		s->line[s->len] = 0;
+		s->sum += atol(s->line);
+		s->len = 0;
+		s->next++;
+	}
+	return n == 1 || (n < 0 && errno == EAGAIN) ? 0 : -1;
 }
 
 int main(int argc, char **argv)
 {
 	struct session s = { .fd = -1 };
-	long count, sum = 0;
-	char line[64];
-	size_t len = 0;
+	cr_client_id_t id;
 
 	if (argc != 3)
 		return 2;
 	s.address.sin_family = AF_INET;
 	s.address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
 	s.address.sin_port = htons((unsigned short)atoi(argv[1]));
-	count = atol(argv[2]);
-	if (cr_init() < 0 || cr_register_callback(on_checkpoint, &s, CR_SIGNAL_CONTEXT) < 0 ||
-	    connect_session(&s) < 0) {
+	s.count = atol(argv[2]);
+	id = cr_init();
+	if (id < 0 || connect_session(&s) < 0 ||
+	    cr_register_callback(on_checkpoint, &s, CR_SIGNAL_CONTEXT) < 0) {
 		perror("tcp_client");
 		return 1;
 	}
-	while (s.next < count) {
-		ssize_t n = read(s.fd, line + len, 1);
+	while (s.next < s.count) {
+		struct pollfd p = { .fd = s.fd, .events = POLLIN };
+		int rc;
 
-		if (s.broken) {
-			s.broken = 0;
-			/* The byte, if there is one, is the first of the new connection. */
-			if (n == 1)
-				line[0] = line[len];
-			len = 0;
-		}
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n != 1)
+		if (poll(&p, 1, -1) < 0)
+			continue; /* a checkpoint came */
+		cr_enter_cs(id);
+		rc = take_bytes(&s);
+		cr_leave_cs(id);
+		if (rc < 0)
 			return 1;
-		if (line[len] != '\n' && len + 1 < sizeof(line)) {
-			len++;
-			continue;
-		}
-		line[len] = 0;
-		len = 0;
-		sum += atol(line);
-		s.next++;
 	}
-	printf("%ld\n", sum);
+	printf("%ld\n", s.sum);
 	return 0;
 }
