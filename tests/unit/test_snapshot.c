@@ -123,6 +123,23 @@ static void child_snapshot(struct child *c)
 		fail_msg("%s (%s)", why.what, why.remedy);
 }
 
+/* Once it has come to rest, which is a little later than it says that it is ready. */
+static void child_snapshot_paused(struct child *c)
+{
+	const struct timespec tick = { 0, 1000000 };
+
+	for (int i = 0; i < 10000; i++) {
+		const struct rec_task *t;
+
+		child_snapshot(c);
+		t = snapshot_task(c->snap, c->pid);
+		if (t && t->syscall_nr == SYS_pause)
+			return;
+		nanosleep(&tick, NULL);
+	}
+	fail_msg("the child does not pause");
+}
+
 static void child_end(struct child *c)
 {
 	kill(c->pid, SIGKILL);
@@ -211,7 +228,7 @@ static void test_snapshot_take__threads(void **state)
 
 	(void)state;
 	child_start(&c, make_threads);
-	child_snapshot(&c);
+	child_snapshot_paused(&c);
 	assert_int_equal(c.snap->n_tasks, 2);
 	first = snapshot_task(c.snap, c.pid);
 	second = snapshot_task(c.snap, c.told->tid[1]);

@@ -253,7 +253,10 @@ void zoo_check_took(const char *what, double took, double want)
 	double most, least;
 
 	zoo_dead_range(&most, &least);
-	zoo_check(took >= want, "%s ended after %.3f s instead of %.3f s", what, took, want);
+	/* Clocks that are told the time by others run a little faster or slower than they should.
+	 */
+	zoo_check(took >= want - 0.001, "%s ended after %.3f s instead of %.3f s", what, took,
+		  want);
 	zoo_check(took - least >= want - 0.45,
 		  "%s ended after %.3f s (dead for %.3f at least), wanted %.3f s", what, took,
 		  least, want);
