@@ -422,7 +422,10 @@ struct rec_request_epoll {
 
 enum rec_path_what { REC_PATH_EXE = 1, REC_PATH_CWD = 2, REC_PATH_ROOT = 3 };
 
-/* Paths of the thread group, or of a thread with an fs_struct of its own; the path follows. */
+/*
+ * Directories and executable of the thread group, or of a thread with an fs_struct of its own. No
+ * path follows: the loader asks /proc for it.
+ */
 struct rec_path {
 	struct rec_head head;
 	__s32 tgid;

@@ -4,6 +4,7 @@
 #include "../cr/blcr_common.h"
 #include "image.h"
 #include "look.h"
+#include "pids.h"
 #include "util.h"
 
 #include <errno.h>
@@ -65,21 +66,10 @@ static uint64_t find_block(const struct snapshot *s, pid_t pid, enum cr_kind *re
 	return best;
 }
 
-int agree_add(pid_t **list, size_t *n, pid_t pid)
-{
-	pid_t *more = realloc(*list, (*n + 1) * sizeof(*more));
-
-	if (!more)
-		return -ENOMEM;
-	*list = more;
-	more[(*n)++] = pid;
-	return 0;
-}
-
 static int add_omitted(struct agree *a, struct agree_process *p, struct ckpt_err **err)
 {
 	p->omitted = true;
-	return agree_add(&a->omit, &a->n_omit, p->m.pid) < 0 ? ckpt_fail_nomem(err) : 0;
+	return pids_add(&a->omit, &a->n_omit, p->m.pid) < 0 ? ckpt_fail_nomem(err) : 0;
 }
 
 static int add(struct agree *a, const struct snapshot *s, pid_t pid, uint64_t block,
@@ -123,9 +113,9 @@ int agree_begin(struct agree *a, const struct ckpt_dump_opts *opts, struct ckpt_
 
 	a->root = opts->pid;
 	for (size_t i = 0; rc == 0 && i < opts->n_omit; i++)
-		rc = agree_add(&a->omit, &a->n_omit, opts->omit[i]);
+		rc = pids_add(&a->omit, &a->n_omit, opts->omit[i]);
 	for (size_t i = 0; rc == 0 && i < opts->n_more; i++)
-		rc = agree_add(&a->more, &a->n_more, opts->more[i]);
+		rc = pids_add(&a->more, &a->n_more, opts->more[i]);
 	return rc < 0 ? ckpt_fail_nomem(err) : 0;
 }
 

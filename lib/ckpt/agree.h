@@ -47,8 +47,6 @@ int agree_find(struct agree *a, const struct snapshot *s, const struct tree *t, 
 	       struct ckpt_err **err);
 /* Left out, and other roots, from the beginning. */
 int agree_begin(struct agree *a, const struct ckpt_dump_opts *opts, struct ckpt_err **err);
-/* Append to one of the two lists. 0 or -ENOMEM. */
-int agree_add(pid_t **list, size_t *n, pid_t pid);
 /*
  * agree_forward.c: a callback of `caller` wants more processes to be saved. 0, and they are among
  * those that are asked next; or an errno for the callback.

@@ -3,6 +3,7 @@
 #include "../cr/blcr_common.h"
 #include "agree.h"
 #include "look.h"
+#include "pids.h"
 #include "util.h"
 
 #include <errno.h>
@@ -60,7 +61,7 @@ static int omit_below(struct agree *a, const struct wanted *w)
 		const struct rec_member *parent = leader_of(w->s, m->ppid);
 
 		if (m->tid == m->tgid && parent && is_wanted(w, parent) && !is_wanted(w, m) &&
-		    !is_in(a, w->s, m->tgid) && agree_add(&a->omit, &a->n_omit, m->tgid) < 0)
+		    !is_in(a, w->s, m->tgid) && pids_add(&a->omit, &a->n_omit, m->tgid) < 0)
 			return ENOMEM;
 	}
 	return 0;
@@ -98,7 +99,7 @@ static int add_root(struct agree *a, const struct snapshot *s, pid_t pid)
 		if (is_below(s, a->more[i], pid))
 			return EOPNOTSUPP;
 	rc = find_new(a, pid);
-	return rc ? rc : agree_add(&a->more, &a->n_more, pid) < 0 ? ENOMEM : 0;
+	return rc ? rc : pids_add(&a->more, &a->n_more, pid) < 0 ? ENOMEM : 0;
 }
 
 int agree_forward(struct agree *a, pid_t caller, int scope, pid_t target)

@@ -172,6 +172,8 @@ struct restore {
  * they have; what they say of each other fits. build_read_done() on failure, too.
  */
 int build_read(struct restore *r, struct ckpt_err **err);
+/* The core file of a process, by the name that the image has for it. */
+int build_open_core(const struct build *b, int *ret_fd, struct ckpt_err **err);
 void build_read_done(struct restore *r);
 
 /* build_tree.c: births, zombies, helpers. */
@@ -298,6 +300,8 @@ int build_aio(struct build *b, struct ckpt_err **err);
 int build_timers(struct build *b, struct ckpt_err **err);
 /* Is this pending signal one that a timer will queue itself, once build_timers() has armed it? */
 bool build_timer_queues(const struct build *b, const siginfo_t *si);
+/* Does this row, the process's or a thread's, have such a signal pending? */
+bool build_is_pending(const json_t *o, int signo);
 /* Will the process, once it has its actions, ignore this signal? */
 bool build_ignores(const struct build *b, int signo);
 int build_enter_wait(struct build *b, struct build_thread *t, struct ckpt_err **err);

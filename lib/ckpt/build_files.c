@@ -161,18 +161,22 @@ static int close_range_of(struct build *b, pid_t tid, uint32_t first, uint32_t l
 	return rc;
 }
 
+/* Of descriptors that are kept, in order, this is the next one: the gap before it is closed. */
+static int close_gap(struct build *b, pid_t tid, uint32_t *next, uint32_t fd, struct ckpt_err **err)
+{
+	int rc = fd > *next ? close_range_of(b, tid, *next, fd - 1, err) : 0;
+
+	*next = fd + 1;
+	return rc;
+}
+
 int build_keep_in_tasks(struct build *b, pid_t tid, struct ckpt_err **err)
 {
 	uint32_t next = 0;
 	int rc = 0;
 
-	for (size_t i = 0; rc == 0 && i < b->r->n_in_tasks; i++) {
-		uint32_t fd = (uint32_t)b->r->in_tasks_fd[i];
-
-		if (fd > next)
-			rc = close_range_of(b, tid, next, fd - 1, err);
-		next = fd + 1;
-	}
+	for (size_t i = 0; rc == 0 && i < b->r->n_in_tasks; i++)
+		rc = close_gap(b, tid, &next, (uint32_t)b->r->in_tasks_fd[i], err);
 	return rc < 0 ? rc : close_range_of(b, tid, next, ~0U, err);
 }
 
@@ -185,11 +189,10 @@ static int close_others(struct build *b, pid_t tid, const json_t *rows, struct c
 		uint32_t fd;
 		int rc = js_u32(json_array_get(rows, i), "fd", &fd, err);
 
-		if (rc == 0 && fd > next)
-			rc = close_range_of(b, tid, next, fd - 1, err);
+		if (rc == 0)
+			rc = close_gap(b, tid, &next, fd, err);
 		if (rc < 0)
 			return rc;
-		next = fd + 1;
 	}
 	return close_range_of(b, tid, next, ~0U, err);
 }

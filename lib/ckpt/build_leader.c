@@ -5,6 +5,7 @@
  * and ends before the last of them.
  */
 #include "build.h"
+#include "pids.h"
 #include "trace.h"
 #include "util.h"
 
@@ -17,22 +18,6 @@
 
 #define END_DEADLINE_US 5000000
 #define END_POLL_NS	50000
-
-static bool has_ended(pid_t tid)
-{
-	char path[64], line[512];
-	const char *p = NULL;
-	FILE *f;
-
-	snprintf(path, sizeof(path), "/proc/%d/task/%d/stat", tid, tid);
-	f = fopen(path, "re");
-	if (f) {
-		if (fgets(line, sizeof(line), f))
-			p = strrchr(line, ')');
-		fclose(f);
-	}
-	return p && p[1] == ' ' && p[2] == 'Z';
-}
 
 /*
  * It is let go before: as long as others live, its tracer would not be told of its end, and stay
@@ -58,7 +43,7 @@ static int let_it_exit(const struct build *b, int status)
 	if (rc == 0)
 		rc = trace_resume(tid, PTRACE_DETACH, 0);
 	deadline = now_us() + END_DEADLINE_US;
-	while (rc == 0 && !has_ended(tid)) {
+	while (rc == 0 && pids_state(tid, tid) != 'Z') {
 		if (now_us() > deadline)
 			return -ETIMEDOUT;
 		nanosleep(&tick, NULL);

@@ -1012,11 +1012,8 @@ static int fill_small(struct build *b, int from, struct ckpt_err **err)
 
 static int open_pages(struct build *b, int *ret, struct ckpt_err **err)
 {
-	char name[32];
-	int rc;
+	int rc = build_open_core(b, &b->core.fd, err);
 
-	snprintf(name, sizeof(name), "core.%d", renumber_saved(&b->r->numbers, b->vpid));
-	rc = image_file_open(&b->r->im, false, name, &b->core.fd, err);
 	return rc < 0 ? rc
 		      : core_pages_fd(&b->core, b->core.compressed, ret, &b->pages_offset, err);
 }

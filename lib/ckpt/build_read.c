@@ -166,16 +166,22 @@ static int parse_threads(struct build *b, struct ckpt_err **err)
 	return 0;
 }
 
+int build_open_core(const struct build *b, int *ret_fd, struct ckpt_err **err)
+{
+	char name[32];
+
+	snprintf(name, sizeof(name), "core.%d", renumber_saved(&b->r->numbers, b->vpid));
+	return image_file_open(&b->r->im, false, name, ret_fd, err);
+}
+
 /* Threads, registers and the table of pages. The file is opened again when pages are read. */
 static int read_core(struct build *b, struct ckpt_err **err)
 {
-	char name[32];
 	int fd = -1, rc;
 
 	if (b->zombie)
 		return parse_threads(b, err);
-	snprintf(name, sizeof(name), "core.%d", renumber_saved(&b->r->numbers, b->vpid));
-	rc = image_file_open(&b->r->im, false, name, &fd, err);
+	rc = build_open_core(b, &fd, err);
 	if (rc == 0)
 		rc = core_open(&b->core, fd, err);
 	if (rc == 0)

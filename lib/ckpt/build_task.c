@@ -382,18 +382,6 @@ static size_t first_of(const struct build *b)
 	return b->thread[0].ended ? 1 : 0;
 }
 
-/* Is a signal among those pending in this row, the process's or a thread's? */
-static bool is_pending(const json_t *o, int sig)
-{
-	const json_t *rows = json_object_get(o, "pending");
-	siginfo_t si;
-
-	for (size_t i = 0; i < json_array_size(rows); i++)
-		if (siginfo_parse(json_array_get(rows, i), &si, NULL) == 0 && si.si_signo == sig)
-			return true;
-	return false;
-}
-
 /* SIGTRAP's action, which the stub's trap needed as it was born. */
 static int set_sigtrap(struct build *b, pid_t tid, bool *ret_called, long *ret)
 {
@@ -411,8 +399,8 @@ static int set_sigtrap(struct build *b, pid_t tid, bool *ret_called, long *ret)
 /* May a SIGSEGV end the last call of this thread? */
 static bool can_fault(const struct build *b, const struct build_thread *t)
 {
-	return !build_ignores(b, SIGSEGV) && !is_pending(b->task, SIGSEGV) &&
-	       !is_pending(t->json, SIGSEGV);
+	return !build_ignores(b, SIGSEGV) && !build_is_pending(b->task, SIGSEGV) &&
+	       !build_is_pending(t->json, SIGSEGV);
 }
 
 static int unmap_arena(struct build *b, const struct build_thread *t, bool *ret_called, long *ret)
@@ -433,7 +421,7 @@ static int unmap_arena(struct build *b, const struct build_thread *t, bool *ret_
 static int last_calls(struct build *b, struct ckpt_err **err)
 {
 	const struct build_thread *t = &b->thread[first_of(b)];
-	bool called = is_pending(b->task, SIGTRAP) || is_pending(t->json, SIGTRAP);
+	bool called = build_is_pending(b->task, SIGTRAP) || build_is_pending(t->json, SIGTRAP);
 	long ret = 0;
 	int rc = set_sigtrap(b, t->tid, &called, &ret);
 
@@ -509,7 +497,7 @@ static int stop_again(struct build *b, int sig, struct ckpt_err **err)
 		return ckpt_fail(err, EINVAL, CKPT_E_IMAGE, "process %d was stopped by signal %d",
 				 b->vpid, sig);
 	/* Which signal it was is seen by whoever waits for it. */
-	rc = stop_by(b, is_pending(b->task, sig) ? SIGSTOP : sig, &stopped_by);
+	rc = stop_by(b, build_is_pending(b->task, sig) ? SIGSTOP : sig, &stopped_by);
 	if (rc == 0 && !stopped_by)
 		rc = stop_by(b, SIGSTOP, &stopped_by);
 	if (rc == 0 && !stopped_by)
@@ -567,10 +555,10 @@ static int continue_again(struct build *b, struct ckpt_err **err)
 /* It acts when we let go: in a stopped process, after the next SIGCONT that does not remove it. */
 static int send_pending_stops(const struct build *b, struct ckpt_err **err)
 {
-	int rc = is_pending(b->task, SIGSTOP) ? kill(b->pid, SIGSTOP) : 0;
+	int rc = build_is_pending(b->task, SIGSTOP) ? kill(b->pid, SIGSTOP) : 0;
 
 	for (size_t i = 0; rc == 0 && i < b->n_threads; i++)
-		if (is_pending(b->thread[i].json, SIGSTOP))
+		if (build_is_pending(b->thread[i].json, SIGSTOP))
 			rc = (int)syscall(SYS_tgkill, b->pid, b->thread[i].tid, SIGSTOP);
 	return rc < 0 ? ckpt_fail_errno(err, errno, CKPT_E_RESTORE, "send SIGSTOP to process %d",
 					b->vpid)

@@ -101,8 +101,7 @@ static int64_t clock_ns(int clock)
 	return now.tv_sec * NS_PER_S + now.tv_nsec;
 }
 
-/* Does this row, the process's or a thread's, have such a signal pending? */
-static bool has_pending(const json_t *o, int signo)
+bool build_is_pending(const json_t *o, int signo)
 {
 	const json_t *rows = json_object_get(o, "pending");
 	siginfo_t si;
@@ -154,8 +153,8 @@ static bool can_repeat_overrun(const struct build *b, const struct timer_in *t, 
 
 	if (t->overrun_last <= 0 || !t->armed || t->queued || !t->interval || t->clock < 0 ||
 	    (t->notify & ~SIGEV_THREAD_ID) != SIGEV_SIGNAL || t->signo < 1 || t->signo > 64 ||
-	    has_pending(b->task, t->signo) || has_pending(taker->json, t->signo) || taker->ended ||
-	    build_ignores(b, t->signo))
+	    build_is_pending(b->task, t->signo) || build_is_pending(taker->json, t->signo) ||
+	    taker->ended || build_ignores(b, t->signo))
 		return false;
 	if (__builtin_mul_overflow(intervals, t->interval, &past) || past > INT64_MAX)
 		return false;

@@ -24,6 +24,7 @@
 #include "image.h"
 #include "kind.h"
 #include "look.h"
+#include "pids.h"
 #include "session.h"
 #include "sysvipc.h"
 #include "tasks.h"
@@ -180,14 +181,6 @@ static bool is_cancelled(void *userdata)
 	return worker_progress(d->w, "callbacks", 0, 0) != 0;
 }
 
-static bool is_omitted(const struct agree *a, pid_t pid)
-{
-	for (size_t i = 0; i < a->n_omit; i++)
-		if (a->omit[i] == pid)
-			return true;
-	return false;
-}
-
 /* By when it started, it is known again. */
 static int note_start(struct dump *d, struct ckpt_err **err)
 {
@@ -213,11 +206,11 @@ static int change_root(struct dump *d, struct ckpt_err **err)
 
 	for (size_t i = 1; rc == 0 && i < t.n; i++)
 		if (t.proc[i].ppid == d->pid && !t.proc[i].zombie &&
-		    agree_add(&a->more, &a->n_more, t.proc[i].tgid) < 0)
+		    pids_add(&a->more, &a->n_more, t.proc[i].tgid) < 0)
 			rc = ckpt_fail_nomem(err);
 	tree_done(&t);
 	for (size_t i = 0; !root && i < a->n_more; i++)
-		if (!is_omitted(a, a->more[i]))
+		if (!pids_have(a->omit, a->n_omit, a->more[i]))
 			root = a->more[i];
 	if (rc == 0 && !root)
 		rc = ckpt_fail(err, ESRCH, CKPT_E_GONE,
@@ -234,7 +227,7 @@ static int agree(struct dump *d, struct ckpt_err **err)
 {
 	int rc = agree_ask(&d->agree, is_cancelled, d, err);
 
-	if (rc == 0 && is_omitted(&d->agree, d->pid))
+	if (rc == 0 && pids_have(d->agree.omit, d->agree.n_omit, d->pid))
 		rc = change_root(d, err);
 	return rc;
 }

@@ -2,6 +2,7 @@
 /* A control block from outside. See meet.h. */
 #include "meet.h"
 #include "../cr/blcr_common.h"
+#include "pids.h"
 #include "remote.h"
 #include "trace.h"
 #include "util.h"
@@ -141,43 +142,18 @@ static pid_t *list_threads(pid_t pid, size_t *ret_n)
 
 	snprintf(path, sizeof(path), "/proc/%d/task", pid);
 	d = opendir(path);
-	while (d && (e = readdir(d))) {
-		pid_t *more;
-
-		if (e->d_name[0] == '.')
-			continue;
-		more = realloc(tid, (n + 1) * sizeof(*tid));
-		if (!more)
+	while (d && (e = readdir(d)))
+		if (e->d_name[0] != '.' && pids_add(&tid, &n, atoi(e->d_name)) < 0)
 			break;
-		tid = more;
-		tid[n++] = atoi(e->d_name);
-	}
 	if (d)
 		closedir(d);
 	*ret_n = n;
 	return tid;
 }
 
-/* 'Z': a leader that has ended before its process; 'T': stopped. */
-static char thread_state(pid_t pid, pid_t tid)
-{
-	char path[64], line[512];
-	const char *p = NULL;
-	FILE *f;
-
-	snprintf(path, sizeof(path), "/proc/%d/task/%d/stat", pid, tid);
-	f = fopen(path, "re");
-	if (!f)
-		return 0;
-	if (fgets(line, sizeof(line), f))
-		p = strrchr(line, ')');
-	fclose(f);
-	return p && p[1] == ' ' ? p[2] : 0;
-}
-
 size_t meet_count_threads(pid_t pid)
 {
-	char leader = thread_state(pid, pid);
+	char leader = pids_state(pid, pid);
 	size_t n;
 
 	free(list_threads(pid, &n));
@@ -196,24 +172,18 @@ int meet_hold_all(struct meet_hold *h, pid_t pid)
 
 		found = false;
 		for (size_t i = 0; i < n; i++) {
-			pid_t *more;
 			int stop;
-			bool known = false;
 
-			for (size_t k = 0; k < h->n && !known; k++)
-				known = h->tid[k] == tid[i];
-			if (known || trace_seize(tid[i], PTRACE_O_TRACESYSGOOD) < 0)
+			if (pids_have(h->tid, h->n, tid[i]) ||
+			    trace_seize(tid[i], PTRACE_O_TRACESYSGOOD) < 0)
 				continue;
 			trace_interrupt(tid[i]);
 			if (trace_wait_stop(tid[i], TRACE_STOP_DEADLINE_MS, &stop) < 0)
 				continue;
-			more = realloc(h->tid, (h->n + 1) * sizeof(*more));
-			if (!more) {
+			if (pids_add(&h->tid, &h->n, tid[i]) < 0) {
 				trace_resume(tid[i], PTRACE_DETACH, 0);
 				return -ENOMEM;
 			}
-			h->tid = more;
-			h->tid[h->n++] = tid[i];
 			found = true;
 		}
 	}
@@ -241,7 +211,7 @@ static int hold_one(pid_t pid, struct meet_hold *h)
 	for (size_t i = 0; i < n; i++) {
 		int stop, rc = trace_seize(tid[i], PTRACE_O_TRACESYSGOOD);
 
-		if (rc == -EPERM && thread_state(pid, tid[i]) != 'Z')
+		if (rc == -EPERM && pids_state(pid, tid[i]) != 'Z')
 			return -EBUSY;
 		if (rc < 0)
 			continue;
@@ -318,7 +288,7 @@ static bool maker_is_dead(const struct meeting *m)
 static bool only_has_to_run(const struct meeting *m)
 {
 	return m->now.decided == m->now.request && m->now.held != m->now.request &&
-	       thread_state(m->pid, m->pid) == 'T';
+	       pids_state(m->pid, m->pid) == 'T';
 }
 
 bool meet_is_busy(const struct meeting *m)
@@ -395,7 +365,7 @@ static int ask_held(struct meeting *m, pid_t tid, const struct meet_request *q,
 int meet_ask(struct meeting *m, const struct meet_request *q,
 	     const struct cr_control_action *action, struct ckpt_err **err)
 {
-	bool stopped = thread_state(m->pid, m->pid) == 'T';
+	bool stopped = pids_state(m->pid, m->pid) == 'T';
 	struct meet_request asked = *q;
 	struct meet_hold h = { 0 };
 	int rc;
@@ -424,29 +394,20 @@ int meet_ask(struct meeting *m, const struct meet_request *q,
 	return rc;
 }
 
-static bool is_sent(const struct meeting *m, pid_t tid)
-{
-	for (size_t i = 0; i < m->n_sent; i++)
-		if (m->sent[i] == tid)
-			return true;
-	return false;
-}
-
 static int send_one(struct meeting *m, pid_t tid)
 {
 	siginfo_t si = { .si_signo = CR_SIGNUM, .si_code = SI_QUEUE };
-	pid_t *more = realloc(m->sent, (m->n_sent + 1) * sizeof(*more));
 
-	if (!more)
+	/* Noted before: what was sent must not be forgotten for want of memory. */
+	if (pids_add(&m->sent, &m->n_sent, tid) < 0)
 		return -ENOMEM;
-	m->sent = more;
 	si.si_pid = getpid();
 	si.si_uid = getuid();
 	si.si_value.sival_int = (int)m->id;
-	if (syscall(SYS_rt_tgsigqueueinfo, m->pid, tid, si.si_signo, &si) < 0)
-		return errno == ESRCH || errno == EAGAIN ? 0 : -errno;
-	m->sent[m->n_sent++] = tid;
-	return 0;
+	if (syscall(SYS_rt_tgsigqueueinfo, m->pid, tid, si.si_signo, &si) == 0)
+		return 0;
+	m->n_sent--;
+	return errno == ESRCH || errno == EAGAIN ? 0 : -errno;
 }
 
 /* Those that joined need not be told again. */
@@ -456,14 +417,9 @@ static void forget_sent(struct meeting *m)
 	size_t n = meet_members(m, member, 256);
 
 	m->n_sent = 0;
-	for (size_t i = 0; i < n; i++) {
-		pid_t *more = realloc(m->sent, (m->n_sent + 1) * sizeof(*more));
-
-		if (!more)
+	for (size_t i = 0; i < n; i++)
+		if (pids_add(&m->sent, &m->n_sent, member[i].tid) < 0)
 			return;
-		m->sent = more;
-		m->sent[m->n_sent++] = member[i].tid;
-	}
 }
 
 void meet_send_members(struct meeting *m)
@@ -491,7 +447,7 @@ int meet_send(struct meeting *m)
 	m->seen_us = now_us();
 	tid = list_threads(m->pid, &n);
 	for (size_t i = 0; rc == 0 && i < n; i++)
-		if (tid[i] != m->now.hidden_tid && !is_sent(m, tid[i]))
+		if (tid[i] != m->now.hidden_tid && !pids_have(m->sent, m->n_sent, tid[i]))
 			rc = send_one(m, tid[i]);
 	return rc;
 }

@@ -24,7 +24,7 @@ static const char *below(const char *path, const char *from)
 /* Of an object with a "path", or NULL. */
 static int relocate_one(json_t *o, const struct ckpt_relocation *r, size_t n, struct ckpt_err **err)
 {
-	_cleanup_free_ char *path = NULL, *real = NULL;
+	_cleanup_free_ char *path = NULL;
 	const char *rest = NULL, *to;
 	char text[PATH_MAX];
 	size_t i;
@@ -37,9 +37,7 @@ static int relocate_one(json_t *o, const struct ckpt_relocation *r, size_t n, st
 	if (!rest)
 		return 0;
 	i--;
-	/* As the kernel will name it. One that does not exist is told of when it is needed. */
-	real = realpath(r[i].to, NULL);
-	to = real ? real : r[i].to;
+	to = r[i].to;
 	if (snprintf(text, sizeof(text), "%s%s", strcmp(to, "/") || !*rest ? to : "", rest) >=
 	    (int)sizeof(text))
 		return ckpt_fail(err, ENAMETOOLONG, CKPT_E_USAGE,
@@ -81,11 +79,12 @@ static int check(const struct ckpt_relocation *r, size_t n, struct ckpt_err **er
 	return 0;
 }
 
-int relocate(json_t *manifest, const struct ckpt_relocation *r, size_t n, struct ckpt_err **err)
+static int relocate_all(json_t *manifest, const struct ckpt_relocation *r, size_t n,
+			struct ckpt_err **err)
 {
 	json_t *tasks = json_object_get(manifest, "tasks");
 	json_t *objects = json_object_get(manifest, "objects");
-	int rc = check(r, n, err);
+	int rc = 0;
 
 	for (size_t i = 0; rc == 0 && i < json_array_size(tasks); i++)
 		rc = relocate_task(json_array_get(tasks, i), r, n, err);
@@ -95,5 +94,25 @@ int relocate(json_t *manifest, const struct ckpt_relocation *r, size_t n, struct
 		if (objects_row_is_placed(o))
 			rc = relocate_one(o, r, n, err);
 	}
+	return rc;
+}
+
+int relocate(json_t *manifest, const struct ckpt_relocation *r, size_t n, struct ckpt_err **err)
+{
+	_cleanup_free_ struct ckpt_relocation *named = calloc(n + 1, sizeof(*named));
+	int rc = named ? check(r, n, err) : ckpt_fail_nomem(err);
+
+	if (rc < 0 || !n)
+		return rc;
+	/* As the kernel will name them. One that does not exist is told of when it is needed. */
+	for (size_t i = 0; i < n; i++) {
+		char *real = realpath(r[i].to, NULL);
+
+		named[i] = (struct ckpt_relocation){ r[i].from, real ? real : r[i].to };
+	}
+	rc = relocate_all(manifest, named, n, err);
+	for (size_t i = 0; i < n; i++)
+		if (named[i].to != r[i].to)
+			free((char *)(uintptr_t)named[i].to);
 	return rc;
 }

@@ -13,25 +13,21 @@
  */
 #include "build.h"
 #include "hostinfo.h"
-#include "look.h"
 #include "pidns.h"
+#include "pids.h"
 #include "relocate.h"
 #include "safe.h"
 #include "sysvipc.h"
-#include "tables.h"
-#include "take.h"
 #include "tasks.h"
 #include "trace.h"
 #include "util.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ptrace.h>
-#include <sys/resource.h>
 #include <sys/syscall.h>
 
 /* ---- open ---- */
@@ -57,21 +53,10 @@ static int read_clocks(struct restore *r, struct ckpt_err **err)
 
 static bool pid_taken(pid_t tid, bool *ret_zombie)
 {
-	char path[64], line[512];
-	const char *p = NULL;
-	FILE *f;
-
 	*ret_zombie = false;
 	if (kill(tid, 0) < 0 && errno == ESRCH)
 		return false;
-	snprintf(path, sizeof(path), "/proc/%d/stat", tid);
-	f = fopen(path, "re");
-	if (f) {
-		if (fgets(line, sizeof(line), f))
-			p = strrchr(line, ')');
-		*ret_zombie = p && p[1] == ' ' && p[2] == 'Z';
-		fclose(f);
-	}
+	*ret_zombie = pids_state(tid, tid) == 'Z';
 	return true;
 }
 

@@ -51,14 +51,10 @@ struct gather {
 	size_t n;
 };
 
-static int open_core(struct gather *g, const struct build *b, struct core_file *core,
-		     struct ckpt_err **err)
+static int open_core(const struct build *b, struct core_file *core, struct ckpt_err **err)
 {
-	char name[32];
-	int fd = -1, rc;
+	int fd = -1, rc = build_open_core(b, &fd, err);
 
-	snprintf(name, sizeof(name), "core.%d", b->vpid);
-	rc = image_file_open(&g->r->im, false, name, &fd, err);
 	return rc < 0 ? rc : core_open(core, fd, err);
 }
 
@@ -71,7 +67,7 @@ static int open_pages(struct gather *g, const struct build *b, struct pages **re
 
 	*ret = &g->pages[b - g->r->proc];
 	if ((*ret)->fd < 0) {
-		rc = open_core(g, b, &core, err);
+		rc = open_core(b, &core, err);
 		if (rc == 0)
 			rc = core_pages_fd(&core, true, &(*ret)->fd, &(*ret)->offset, err);
 		core_done(&core);
@@ -146,9 +142,9 @@ static int compose(struct gather *g, const struct build *b, int out_fd, struct c
 	int rc = gather(g, mm, 0, UINT64_MAX, err);
 
 	if (rc == 0)
-		rc = open_core(g, b, &threads, err);
+		rc = open_core(b, &threads, err);
 	if (rc == 0 && mm != b)
-		rc = open_core(g, mm, &memory, err);
+		rc = open_core(mm, &memory, err);
 	if (rc == 0)
 		rc = core_compose(&threads, mm != b ? &memory : &threads, g->piece, g->n, out_fd,
 				  err);
@@ -169,7 +165,7 @@ static int export(struct gather *g, const struct build *b, int out_fd, struct ck
 				 b->vpid);
 	if (b->mm_owner != b || b->inherited.pages.n)
 		return compose(g, b, out_fd, err);
-	rc = open_core(g, b, &core, err);
+	rc = open_core(b, &core, err);
 	if (rc == 0)
 		rc = core_export(&core, out_fd, err);
 	core_done(&core);

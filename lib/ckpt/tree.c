@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 /* Finding the processes of a tree in one listing of the machine. See tree.h. */
 #include "tree.h"
+#include "pids.h"
 #include "util.h"
 
 #include <errno.h>
@@ -55,14 +56,6 @@ static struct tree_process *list_processes(const struct snapshot *s, size_t *ret
 	return all;
 }
 
-static bool is_omitted(const struct tree *t, pid_t pid)
-{
-	for (size_t i = 0; i < t->n_omit; i++)
-		if (t->omit[i] == pid)
-			return true;
-	return false;
-}
-
 static void tree_clear(struct tree *t)
 {
 	*t = (struct tree){
@@ -84,7 +77,7 @@ static void add_children(struct tree *t, const struct tree_process *all, size_t 
 			high = middle;
 	}
 	for (; low < n && all[low].ppid == ppid; low++)
-		if (!is_omitted(t, all[low].tgid))
+		if (!pids_have(t->omit, t->n_omit, all[low].tgid))
 			t->proc[t->n++] = all[low];
 }
 
@@ -137,7 +130,7 @@ int tree_find(struct tree *t, struct loader *l, pid_t root, bool only, struct ck
 		return ckpt_fail_nomem(err);
 	add_root(t, all, n, root);
 	for (size_t i = 0; t->n && i < t->n_more; i++)
-		if (!is_omitted(t, t->more[i]))
+		if (!pids_have(t->omit, t->n_omit, t->more[i]))
 			add_root(t, all, n, t->more[i]);
 	/* t->n grows on the way: breadth first. */
 	for (size_t i = 0; !only && i < t->n; i++)

@@ -1,0 +1,20 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Lists of pids, and what /proc says of one. */
+#ifndef CKPT_PIDS_H
+#define CKPT_PIDS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <sys/types.h>
+
+/* Append to a list, which is malloc'd and may be NULL. 0 or -ENOMEM, and nothing is changed. */
+int pids_add(pid_t **list, size_t *n, pid_t pid);
+bool pids_have(const pid_t *list, size_t n, pid_t pid);
+
+/*
+ * The state of a thread of a process as /proc/PID/stat has it: 'Z' one that has ended, be it a
+ * leader before its process; 'T' stopped. 0: it is not there.
+ */
+char pids_state(pid_t pid, pid_t tid);
+
+#endif
