@@ -871,6 +871,45 @@ struct rec_seccomp {
 	__u32 pad;
 };
 
+/* What became of a signal that a checkpointer sent; not of a snapshot, and without a head. */
+enum rec_delivery_what {
+	/* TRACE_SIGNAL_* of the kernel, when it is sent */
+	REC_QUEUED = 0,
+	REC_IGNORED = 1,
+	REC_PENDING_ALREADY = 2,
+	REC_OVERFLOW = 3,
+	REC_LOST_INFO = 4,
+	REC_DELIVERED = 16, /* the thread takes it, and is about to run its handler */
+};
+
+struct rec_delivery {
+	__u64 time_ns; /* CLOCK_MONOTONIC */
+	__s32 tid;     /* whom it was sent to, as the sender numbers it */
+	__u16 what;    /* enum rec_delivery_what */
+	__u16 blocked; /* 1: the thread blocked it when it was sent */
+};
+
+#define REC_DELIVERY_SIGNAL	64 /* SIGRTMAX */
+#define REC_DELIVERY_RING_BYTES (64 * 1024)
+#define REC_SENDERS		8 /* at a time; each has a ring delivery_ring_N */
+
+/* The signal's value (si_value): slot, secret, and the thread it is sent to. */
+#define REC_DELIVERY_VALUE(slot, secret, tid)                                                      \
+	((__u64)(slot) << 56 | (__u64)((secret)&0xffffff) << 32 | (__u32)(tid))
+#define REC_DELIVERY_SLOT(value)   ((__u32)((value) >> 56))
+#define REC_DELIVERY_SECRET(value) ((__u32)((value) >> 32) & 0xffffff)
+
+/* Who has a ring; key: its slot. */
+struct rec_sender {
+	__u32 secret;
+	__s32 pid;	   /* as the sender numbers itself */
+	__u64 pid_ns_inum; /* of its pid namespace */
+	__u64 start_ticks; /* when it started, as in /proc/PID/stat: a pid is no identity */
+	__s64 on_way;	   /* by the programs: queued, and not yet delivered */
+};
+
+_Static_assert(sizeof(struct rec_delivery) == 16, "rec_delivery");
+_Static_assert(sizeof(struct rec_sender) == 32, "rec_sender");
 _Static_assert(sizeof(struct rec_head) == 8, "rec_head");
 _Static_assert(sizeof(struct rec_detail) == 16, "rec_detail");
 _Static_assert(sizeof(struct rec_tty) % 8 == 0, "rec_tty");

@@ -9,6 +9,7 @@
  *   snapshot_more  iter/task       the rest of a list too long for one element (rec_request)
  *   snapshot_holder  iter/task_file  who holds pipes, sockets and nameless files, all processes
  *   snapshot_member  iter/task       all threads of the machine, as much as makes a tree
+ *   delivery_*       raw tracepoints: what becomes of a checkpointer's signals (delivery.bpf.h)
  *
  * An iterator's program is called once per element. When its output does not fit into what is left
  * of the 32 KiB buffer, the kernel drops all of the element's output and calls again with an empty
@@ -415,6 +416,7 @@ static __always_inline void write_path(struct seq_file *seq, struct scratch *s, 
 
 #include "attributes.bpf.h"
 #include "bpfmap.bpf.h"
+#include "delivery.bpf.h"
 #include "ipc.bpf.h"
 #include "notify.bpf.h"
 #include "seccomp.bpf.h"

@@ -12,13 +12,23 @@ enum loader_prog {
 	LOADER_PROG_MORE,
 	LOADER_PROG_HOLDER,
 	LOADER_PROG_MEMBER,
+	/* Of raw tracepoints; a pinned set has them attached. */
+	LOADER_PROG_GENERATE,
+	LOADER_PROG_DELIVER,
 	LOADER_PROG_NR
 };
 
 struct loader {
 	bool pinned;
 	int prog_fd[LOADER_PROG_NR]; /* owned */
+	/* For delivery.c, owned: map delivery_senders, and the rings. */
+	int senders_fd;
+	int ring_fd[REC_SENDERS];
 };
+
+/* Attach one that belongs to a tracepoint; a descriptor, owned by the caller, or a negative errno.
+ */
+int loader_attach(struct loader *l, enum loader_prog prog);
 
 /* Fill `why` (may be NULL) and return `rc`, a negative errno. `remedy` may be NULL. */
 int why_set(struct loader_why *why, int rc, const char *remedy, const char *fmt, ...)

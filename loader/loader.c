@@ -4,8 +4,9 @@
  * and finding them there again. Reading them is snapshot.c's.
  *
  * The pinned set is a directory LOADER_PIN_DIR, which holds one directory named after the version
- * (the ABI version and a hash of the programs), which holds the programs. They are pinned as
- * programs and not as links, since a link would carry the pid of one target.
+ * (the ABI version and a hash of the programs), which holds the programs. Iterators are pinned as
+ * programs and not as links, since a link would carry the pid of one target; those of tracepoints
+ * also as links, which keep them attached.
  */
 #include "btf_subset.h"
 #include "internal.h"
@@ -45,9 +46,20 @@
 #endif
 
 static const char *const prog_names[LOADER_PROG_NR] = {
-	[LOADER_PROG_TASK] = "snapshot_task",	  [LOADER_PROG_VMA] = "snapshot_vma",
-	[LOADER_PROG_FILE] = "snapshot_file",	  [LOADER_PROG_MORE] = "snapshot_more",
-	[LOADER_PROG_HOLDER] = "snapshot_holder", [LOADER_PROG_MEMBER] = "snapshot_member",
+	[LOADER_PROG_TASK] = "snapshot_task",	      [LOADER_PROG_VMA] = "snapshot_vma",
+	[LOADER_PROG_FILE] = "snapshot_file",	      [LOADER_PROG_MORE] = "snapshot_more",
+	[LOADER_PROG_HOLDER] = "snapshot_holder",     [LOADER_PROG_MEMBER] = "snapshot_member",
+	[LOADER_PROG_GENERATE] = "delivery_generate", [LOADER_PROG_DELIVER] = "delivery_deliver",
+};
+
+/* Of maps that others than the programs use. */
+static const char senders_name[] = "delivery_senders";
+static const char ring_name[] = "delivery_ring_";
+
+/* Of those which run when something happens: what. */
+static const char *const tracepoints[LOADER_PROG_NR] = {
+	[LOADER_PROG_GENERATE] = "signal_generate",
+	[LOADER_PROG_DELIVER] = "signal_deliver",
 };
 
 /*
@@ -283,30 +295,77 @@ static void close_progs(struct loader *l)
 			close(l->prog_fd[i]);
 		l->prog_fd[i] = -1;
 	}
+	for (int i = 0; i < REC_SENDERS; i++) {
+		if (l->ring_fd[i] >= 0)
+			close(l->ring_fd[i]);
+		l->ring_fd[i] = -1;
+	}
+	if (l->senders_fd >= 0)
+		close(l->senders_fd);
+	l->senders_fd = -1;
+}
+
+/* Through the directory that was checked, whatever its name refers to by now. */
+static int get_pinned(int dir, const char *name, const char *suffix)
+{
+	char path[64];
+	int fd;
+
+	snprintf(path, sizeof(path), "/proc/self/fd/%d/%s%s", dir, name, suffix);
+	fd = bpf_obj_get(path);
+	return fd < 0 ? -errno : fd;
 }
 
 /* Take the programs from the pinned set; a negative errno when that cannot be. */
 static int open_pinned(struct loader *l)
 {
-	char path[64];
-	int dir = pin_version_open();
+	int rc = 0, dir = pin_version_open();
 
 	if (dir < 0)
 		return dir;
-	for (int i = 0; i < LOADER_PROG_NR; i++) {
-		/* Through the directory that was checked, whatever its name refers to by now. */
-		snprintf(path, sizeof(path), "/proc/self/fd/%d/%s", dir, prog_names[i]);
-		l->prog_fd[i] = bpf_obj_get(path);
-		if (l->prog_fd[i] < 0) {
-			int rc = -errno;
+	for (int i = 0; i < LOADER_PROG_NR && rc >= 0; i++)
+		rc = l->prog_fd[i] = get_pinned(dir, prog_names[i], "");
+	if (rc >= 0)
+		rc = l->senders_fd = get_pinned(dir, senders_name, "");
+	for (int i = 0; i < REC_SENDERS && rc >= 0; i++) {
+		const char number[] = { (char)('0' + i), 0 };
 
-			close_progs(l);
-			close(dir);
-			return rc;
-		}
+		rc = l->ring_fd[i] = get_pinned(dir, ring_name, number);
 	}
 	close(dir);
-	return 0;
+	if (rc < 0)
+		close_progs(l);
+	return rc < 0 ? rc : 0;
+}
+
+static int map_of(struct snapshot_bpf *skel, const char *name, int number)
+{
+	char full[32];
+
+	if (number < 0)
+		return bpf_object__find_map_fd_by_name(skel->obj, name);
+	snprintf(full, sizeof(full), "%s%d", name, number);
+	return bpf_object__find_map_fd_by_name(skel->obj, full);
+}
+
+static int keep(int fd, int *ret)
+{
+	if (fd < 0)
+		return fd;
+	*ret = fcntl(fd, F_DUPFD_CLOEXEC, 0);
+	return *ret < 0 ? -errno : 0;
+}
+
+/* The programs hold their maps: the skeleton, which has those in our memory, is not needed. */
+static int keep_programs(struct loader *l, struct snapshot_bpf *skel)
+{
+	int rc = keep(map_of(skel, senders_name, -1), &l->senders_fd);
+
+	for (int i = 0; i < LOADER_PROG_NR && rc == 0; i++)
+		rc = keep(bpf_program__fd(skel_prog(skel, (enum loader_prog)i)), &l->prog_fd[i]);
+	for (int i = 0; i < REC_SENDERS && rc == 0; i++)
+		rc = keep(map_of(skel, ring_name, i), &l->ring_fd[i]);
+	return rc;
 }
 
 int loader_open(struct loader **ret, struct loader_why *why)
@@ -319,6 +378,9 @@ int loader_open(struct loader **ret, struct loader_why *why)
 		return why_set(why, -ENOMEM, NULL, "out of memory");
 	for (int i = 0; i < LOADER_PROG_NR; i++)
 		l->prog_fd[i] = -1;
+	for (int i = 0; i < REC_SENDERS; i++)
+		l->ring_fd[i] = -1;
+	l->senders_fd = -1;
 	if (open_pinned(l) == 0) {
 		l->pinned = true;
 		*ret = l;
@@ -329,13 +391,7 @@ int loader_open(struct loader **ret, struct loader_why *why)
 		free(l);
 		return rc;
 	}
-	/* The programs hold their maps: the skeleton, which has those in our memory, is not needed
-	 * any more. */
-	for (int i = 0; i < LOADER_PROG_NR && rc == 0; i++) {
-		l->prog_fd[i] = fcntl(bpf_program__fd(skel_prog(skel, (enum loader_prog)i)),
-				      F_DUPFD_CLOEXEC, 0);
-		rc = l->prog_fd[i] < 0 ? -errno : 0;
-	}
+	rc = keep_programs(l, skel);
 	snapshot_bpf__destroy(skel);
 	if (rc < 0) {
 		loader_close(l);
@@ -343,6 +399,11 @@ int loader_open(struct loader **ret, struct loader_why *why)
 	}
 	*ret = l;
 	return 0;
+}
+
+int loader_attach(struct loader *l, enum loader_prog prog)
+{
+	return bpf_raw_tracepoint_open(tracepoints[prog], l->prog_fd[prog]);
 }
 
 void loader_close(struct loader *l)
@@ -407,21 +468,48 @@ static int remove_tree(int parent, const char *name, int depth)
 	return rc;
 }
 
+static int pin_one(int fd, const char *dir, const char *name, const char *suffix)
+{
+	char path[PATH_MAX];
+
+	snprintf(path, sizeof(path), "%s/" PIN_VERSION "/%s%s", dir, name, suffix);
+	return bpf_obj_pin(fd, path) < 0 ? -errno : 0;
+}
+
+/* Attaching takes some hundred microseconds, and up to 30 ms soon after somebody has detached. */
+static int pin_attached(int prog_fd, const char *tracepoint, const char *dir, const char *name)
+{
+	int rc, fd = bpf_raw_tracepoint_open(tracepoint, prog_fd);
+
+	if (fd < 0)
+		return fd;
+	rc = pin_one(fd, dir, name, "_link");
+	close(fd);
+	return rc;
+}
+
 static int pin_into(struct snapshot_bpf *skel, const char *dir)
 {
 	char path[PATH_MAX];
+	int rc;
 
 	snprintf(path, sizeof(path), "%s/" PIN_VERSION, dir);
 	if (mkdir(dir, 0700) < 0 || mkdir(path, 0700) < 0)
 		return -errno;
-	for (int i = 0; i < LOADER_PROG_NR; i++) {
+	rc = pin_one(map_of(skel, senders_name, -1), dir, senders_name, "");
+	for (int i = 0; i < REC_SENDERS && rc == 0; i++) {
+		const char number[] = { (char)('0' + i), 0 };
+
+		rc = pin_one(map_of(skel, ring_name, i), dir, ring_name, number);
+	}
+	for (int i = 0; i < LOADER_PROG_NR && rc == 0; i++) {
 		int fd = bpf_program__fd(skel_prog(skel, (enum loader_prog)i));
 
-		snprintf(path, sizeof(path), "%s/" PIN_VERSION "/%s", dir, prog_names[i]);
-		if (bpf_obj_pin(fd, path) < 0)
-			return -errno;
+		rc = pin_one(fd, dir, prog_names[i], "");
+		if (rc == 0 && tracepoints[i])
+			rc = pin_attached(fd, tracepoints[i], dir, prog_names[i]);
 	}
-	return 0;
+	return rc;
 }
 
 /*

@@ -54,6 +54,30 @@ int loader_pin(bool *ret_changed, struct loader_why *why);
 /* Remove the pinned set, of whatever version. *ret_changed: whether there was one. */
 int loader_unpin(bool *ret_changed, struct loader_why *why);
 
+/*
+ * What becomes of signals that this process sends to ask for something: SIGRTMAX, by
+ * rt_tgsigqueueinfo(2), with a value made by delivery_value().
+ */
+struct delivery;
+
+/*
+ * Begin to watch. *ret: owned by the caller, delivery_close(). Returns 0, or a negative errno with
+ * `why` (may be NULL): -EBUSY: REC_SENDERS others watch at this moment. Costs 0.1 ms with the
+ * pinned set, else up to 30 ms.
+ */
+int delivery_open(struct loader *l, struct delivery **ret, struct loader_why *why);
+void delivery_close(struct delivery *d); /* NULL is fine */
+/* The value (si_value, all 64 bits) for the signal to thread `tid`. */
+uint64_t delivery_value(const struct delivery *d, pid_t tid);
+
+typedef void delivery_fn(void *userdata, const struct rec_delivery *what);
+
+/*
+ * Wait until there is news, at most `timeout_ns`, and pass on all there is, in order. Returns how
+ * much that was; 0 after a time-out or a signal.
+ */
+int delivery_wait(struct delivery *d, int64_t timeout_ns, delivery_fn *fn, void *userdata);
+
 /* Parts of a snapshot. */
 enum snapshot_what {
 	SNAPSHOT_TASKS = 1, /* tasks, processes, sighands, mms, timers, groups, paths */

@@ -23,6 +23,8 @@ enum { false = 0, true = 1 };
 enum bpf_map_type {
 	BPF_MAP_TYPE_ARRAY = 2,
 	BPF_MAP_TYPE_PERCPU_ARRAY = 6,
+	BPF_MAP_TYPE_HASH = 1,
+	BPF_MAP_TYPE_RINGBUF = 27,
 };
 
 enum pid_type {
@@ -154,6 +156,10 @@ struct rb_node {
 
 struct rb_root {
 	struct rb_node *rb_node;
+};
+
+struct bpf_raw_tracepoint_args {
+	long long unsigned int args[0];
 };
 
 struct bpf_iter_meta {

@@ -15,6 +15,7 @@
 
 /* For a process that has been told, to be done: some hundred milliseconds. */
 #define LOOKS_AFTER    300
+#define ON_WAY_US      2000
 #define PROT_READ_FLAG 0x1 /* VM_READ */
 
 /* Callbacks that only set a flag take some microseconds; those that compress a heap, seconds. */
@@ -31,6 +32,73 @@ static void pause_between_looks(unsigned int *look)
 		i++;
 	nanosleep(&(struct timespec){ 0, rest[i].ns }, NULL);
 	++*look;
+}
+
+/* ---- what becomes of the signals ---- */
+
+static void on_news(void *userdata, const struct rec_delivery *what)
+{
+	struct agree *a = userdata;
+	struct agree_news *more;
+
+	if (what->what == REC_QUEUED)
+		a->on_way++;
+	else if (what->what == REC_DELIVERED && a->on_way)
+		a->on_way--;
+	more = realloc(a->news, (a->n_news + 1) * sizeof(*more));
+	if (!more)
+		return;
+	a->news = more;
+	a->news[a->n_news++] = (struct agree_news){
+		.tid = what->tid,
+		.what = what->what,
+		.blocked = what->blocked,
+		.time_us = what->time_ns / 1000,
+	};
+}
+
+static const struct agree_news *find_news(const struct agree *a, pid_t tid)
+{
+	for (size_t i = a->n_news; i-- > 0;)
+		if (a->news[i].tid == tid)
+			return &a->news[i];
+	return NULL;
+}
+
+/* Without it, all goes on, but for the time-out's reason. */
+void agree_watch(struct agree *a)
+{
+	if (!a->watch && delivery_open(a->loader, &a->watch, NULL) < 0)
+		a->watch = NULL;
+}
+
+void agree_unwatch(struct agree *a)
+{
+	delivery_close(a->watch);
+	a->watch = NULL;
+	for (size_t i = 0; i < a->n; i++)
+		a->proc[i].m.watch = NULL;
+}
+
+/*
+ * While signals are on their way, we are woken when the last is delivered; nothing can happen
+ * before, except that threads begin or end, or ask by themselves. From then on it takes as long as
+ * the callbacks do.
+ */
+static void wait_for_news(struct agree *a, unsigned int *look)
+{
+	uint64_t now = now_us(), until = now + ON_WAY_US;
+
+	if (!a->watch || !a->on_way) {
+		pause_between_looks(look);
+		if (a->watch)
+			delivery_wait(a->watch, 0, on_news, a);
+		return;
+	}
+	for (; a->on_way && now < until; now = now_us())
+		delivery_wait(a->watch, (int64_t)(until - now) * 1000, on_news, a);
+	if (!a->on_way)
+		*look = 0;
 }
 
 /* ---- who has it ---- */
@@ -176,8 +244,12 @@ const char *agree_kind_words(const struct agree_process *p)
 
 void agree_done(struct agree *a)
 {
+	agree_unwatch(a);
 	for (size_t i = 0; i < a->n; i++)
 		meet_done(&a->proc[i].m);
+	free(a->news);
+	a->news = NULL;
+	a->n_news = a->on_way = 0;
 	free(a->proc);
 	free(a->omit);
 	free(a->more);
@@ -211,6 +283,7 @@ static int ask_new(struct agree *a, struct ckpt_err **err)
 
 		if (p->m.id || p->m.gone || p->omitted)
 			continue;
+		p->m.watch = a->watch;
 		rc = meet_ask(&p->m, &q, &p->action, err);
 		if (rc == 0 && !p->m.gone && meet_send(&p->m) < 0)
 			p->m.gone = true;
@@ -298,29 +371,67 @@ static bool is_member(const struct cr_member *member, size_t n, pid_t tid, uint3
 
 #define MEMBERS_LOOKED_AT 4096
 
+static unsigned int ms_since(const struct agree_news *news)
+{
+	uint64_t now = now_us();
+
+	return news && now > news->time_us ? (unsigned int)((now - news->time_us) / 1000) : 0;
+}
+
+static void in_callback_words(const struct agree *a, pid_t tid, uint32_t callback, char *buf,
+			      size_t len)
+{
+	const struct agree_news *news = find_news(a, tid);
+	int n = snprintf(buf, len, "callback %#x of thread %d has not come to cr_checkpoint()",
+			 callback, tid);
+
+	if (news && news->what == REC_DELIVERED && n > 0 && (size_t)n < len)
+		snprintf(buf + n, len - (size_t)n, " since it was asked %u ms ago", ms_since(news));
+}
+
+/* Of one that takes no part: what became of its signal. */
+static void no_member_words(const struct agree *a, const struct rec_task *t, char *buf, size_t len)
+{
+	const struct agree_news *news = find_news(a, t->tid);
+	unsigned int ms = ms_since(news);
+
+	if (t->blocked & 1ULL << (CR_SIGNUM - 1))
+		snprintf(buf, len, "thread %d blocks signal %d, which has been pending for %u ms",
+			 t->tid, CR_SIGNUM, ms);
+	else if (!news)
+		snprintf(buf, len, "thread %d has not got signal %d", t->tid, CR_SIGNUM);
+	else if (news->what == REC_IGNORED)
+		snprintf(buf, len, "thread %d ignored signal %d %u ms ago", t->tid, CR_SIGNUM, ms);
+	else if (news->what == REC_OVERFLOW)
+		snprintf(buf, len,
+			 "signal %d cannot be queued for thread %d: too many signals are pending "
+			 "(RLIMIT_SIGPENDING)",
+			 CR_SIGNUM, t->tid);
+	else if (news->what == REC_DELIVERED)
+		snprintf(buf, len,
+			 "thread %d took signal %d %u ms ago, and did not come to its handler",
+			 t->tid, CR_SIGNUM, ms);
+	else
+		snprintf(buf, len,
+			 "thread %d has not taken signal %d for %u ms: it is stopped, or busy in "
+			 "the kernel",
+			 t->tid, CR_SIGNUM, ms);
+}
+
 /* What a thread that has not arrived does instead; false: it has. */
-static bool why_not_thread(const struct rec_task *t, const struct cr_member *member, size_t n,
-			   char *buf, size_t len)
+static bool why_not_thread(const struct agree *a, const struct rec_task *t,
+			   const struct cr_member *member, size_t n, char *buf, size_t len)
 {
 	uint32_t state = 0, callback = 0;
 
-	if (is_member(member, n, t->tid, &state, &callback)) {
-		if (state == CR_MEMBER_ARRIVED)
-			return false;
-		if (callback != ~0u)
-			snprintf(buf, len,
-				 "callback %#x of thread %d has not come to cr_checkpoint()",
-				 callback, t->tid);
-		else
-			snprintf(buf, len, "thread %d waits for the callbacks of another one",
-				 t->tid);
-	} else if (t->blocked & 1ULL << (CR_SIGNUM - 1)) {
-		snprintf(buf, len, "thread %d blocks signal %d", t->tid, CR_SIGNUM);
-	} else {
-		snprintf(buf, len,
-			 "thread %d has not got signal %d: it is stopped, or busy in the kernel",
-			 t->tid, CR_SIGNUM);
-	}
+	if (!is_member(member, n, t->tid, &state, &callback))
+		no_member_words(a, t, buf, len);
+	else if (state == CR_MEMBER_ARRIVED)
+		return false;
+	else if (callback != ~0u)
+		in_callback_words(a, t->tid, callback, buf, len);
+	else
+		snprintf(buf, len, "thread %d waits for the callbacks of another one", t->tid);
 	return true;
 }
 
@@ -341,13 +452,11 @@ static void why_not(struct agree *a, struct agree_process *p, char *buf, size_t 
 	n = meet_members(&p->m, member, MEMBERS_LOOKED_AT);
 	for (size_t i = 0; i < s->n_tasks && !found; i++)
 		if (!task_is_exiting(s->tasks[i]) && s->tasks[i]->tid != p->m.now.hidden_tid)
-			found = why_not_thread(s->tasks[i], member, n, buf, len);
+			found = why_not_thread(a, s->tasks[i], member, n, buf, len);
 	/* All others wait for it. */
 	for (size_t i = 0; i < n; i++)
 		if (member[i].state == CR_MEMBER_IN_CALLBACK)
-			snprintf(buf, len,
-				 "callback %#x of thread %d has not come to cr_checkpoint()",
-				 member[i].callback, member[i].tid);
+			in_callback_words(a, member[i].tid, member[i].callback, buf, len);
 	snapshot_free(s);
 }
 
@@ -356,8 +465,8 @@ static int fail_late(struct agree *a, struct agree_process *p, struct ckpt_err *
 	char why[200];
 
 	why_not(a, p, why, sizeof(why));
-	return ckpt_fail(err, ETIMEDOUT, CKPT_E_NO_ANSWER, "process %d: %s, for %u ms", p->m.pid,
-			 why, a->opts.timeout_ms);
+	return ckpt_fail(err, ETIMEDOUT, CKPT_E_NO_ANSWER, "process %d: %s (no answer in %u ms)",
+			 p->m.pid, why, a->opts.timeout_ms);
 }
 
 int agree_ask(struct agree *a, agree_cancelled_fn *cancelled, void *userdata, struct ckpt_err **err)
@@ -368,6 +477,7 @@ int agree_ask(struct agree *a, agree_cancelled_fn *cancelled, void *userdata, st
 	if (!a->asked && a->opts.timeout_ms)
 		a->deadline_us = now_us() + a->opts.timeout_ms * 1000ULL;
 	a->asked = true;
+	agree_watch(a);
 	rc = ask_new(a, err);
 	if (rc == 0 && a->opts.asked) {
 		a->opts.asked(a->opts.userdata);
@@ -395,7 +505,7 @@ int agree_ask(struct agree *a, agree_cancelled_fn *cancelled, void *userdata, st
 					 "interrupted; nothing was written");
 		if (a->deadline_us && now_us() > a->deadline_us)
 			return fail_late(a, &a->proc[missing - 1], err);
-		pause_between_looks(&look);
+		wait_for_news(a, &look);
 	}
 	return rc;
 }

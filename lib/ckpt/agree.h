@@ -21,6 +21,14 @@ struct agree_process {
 	struct cr_control_action action; /* as the kernel had it */
 };
 
+/* What became of the signal to one thread; of several, the last one counts. */
+struct agree_news {
+	pid_t tid;
+	uint16_t what; /* enum rec_delivery_what */
+	bool blocked;
+	uint64_t time_us;
+};
+
 struct agree {
 	struct ckpt_callbacks opts;
 	struct loader *loader;
@@ -34,6 +42,10 @@ struct agree {
 	char dest[PATH_MAX];
 	uint64_t deadline_us; /* 0: none */
 	bool asked;
+	struct delivery *watch;	 /* owned; NULL when that cannot be had */
+	struct agree_news *news; /* owned */
+	size_t n_news;
+	size_t on_way; /* signals that have not been delivered yet */
 };
 
 /* May the wait be given up? */
@@ -52,6 +64,10 @@ int agree_begin(struct agree *a, const struct ckpt_dump_opts *opts, struct ckpt_
  * those that are asked next; or an errno for the callback.
  */
 int agree_forward(struct agree *a, pid_t caller, int scope, pid_t target);
+/* Be ready to see what becomes of the signals; agree_ask() does it, if it has not been done. */
+void agree_watch(struct agree *a);
+/* All have arrived, and no more will be asked: few can watch signals at a time. */
+void agree_unwatch(struct agree *a);
 void agree_done(struct agree *a);
 /* What it has, for a person. Static. */
 const char *agree_kind_words(const struct agree_process *p);

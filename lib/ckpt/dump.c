@@ -655,6 +655,7 @@ static int freeze_and_fork(struct dump *d, struct ckpt_err **err)
 			return rc;
 		freeze_thaw(&d->freeze);
 		pause_ends(d);
+		agree_unwatch(&d->agree);
 		rc = isolate_twins(d, err);
 		if (rc < 0)
 			return rc;
@@ -673,6 +674,8 @@ static int run(struct dump *d, struct ckpt_err **err)
 	if (rc < 0)
 		return rc;
 	d->clock_runs = true;
+	if (agree_wanted(&d->agree))
+		agree_watch(&d->agree);
 	stage_done(&d->stages, "look");
 	if (agree_wanted(&d->agree)) {
 		rc = agree(d, err);

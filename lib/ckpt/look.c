@@ -5,6 +5,7 @@
 #include "areas.h"
 #include "attrs.h"
 #include "kinds/kinds.h"
+#include "pids.h"
 #include "safe.h"
 #include "seccomp.h"
 #include "sysvipc.h"
@@ -538,10 +539,20 @@ bool look_keep_repeated(struct ckpt_findings *f, const struct ckpt_findings *bef
 	return true;
 }
 
-/* A process of the tree ended on the way; of the root we are told otherwise. */
+/*
+ * A process of the tree ended on the way; of the root we are told otherwise. In an exec(2) by a
+ * thread other than the first, that one ends, and the process is one without memory for a moment.
+ */
 static bool is_passing(const struct ckpt_err *e, pid_t root)
 {
-	return ckpt_err_code(e) == CKPT_E_GONE && kill(root, 0) == 0;
+	char state;
+
+	if (ckpt_err_code(e) == CKPT_E_GONE)
+		return kill(root, 0) == 0;
+	if (ckpt_err_code(e) != CKPT_E_ZOMBIE)
+		return false;
+	state = pids_state(root, root);
+	return state && state != 'Z' && state != 'X';
 }
 
 int look_running(struct look *k, struct loader *l, pid_t pid, bool only,

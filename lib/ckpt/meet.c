@@ -203,6 +203,7 @@ static int hold_one(pid_t pid, struct meet_hold *h)
 {
 	size_t n;
 	_cleanup_free_ pid_t *tid = list_threads(pid, &n);
+	int none = -ESRCH;
 
 	h->n = 0;
 	h->tid = malloc(sizeof(*h->tid));
@@ -217,12 +218,16 @@ static int hold_one(pid_t pid, struct meet_hold *h)
 			continue;
 		trace_interrupt(tid[i]);
 		rc = trace_wait_stop(tid[i], TRACE_STOP_DEADLINE_MS, &stop);
-		if (rc == -ESRCH)
+		/* One that waits in the kernel for a child by vfork(2) does not stop before; it is
+		 * let go when we end. */
+		if (rc == -ETIMEDOUT)
+			none = rc;
+		if (rc < 0)
 			continue;
 		h->tid[h->n++] = tid[i];
-		return rc;
+		return 0;
 	}
-	return -ESRCH;
+	return none;
 }
 
 /* ---- asking ---- */
@@ -381,6 +386,11 @@ int meet_ask(struct meeting *m, const struct meet_request *q,
 	} else if (rc == -EBUSY) {
 		rc = ckpt_fail(err, EBUSY, CKPT_E_BUSY,
 			       "process %d is being traced, perhaps by another checkpoint", m->pid);
+	} else if (rc == -ETIMEDOUT) {
+		rc = ckpt_fail(err, ETIMEDOUT, CKPT_E_NO_ANSWER,
+			       "no thread of process %d stops within %d ms: they wait in the kernel, "
+			       "perhaps for a child by vfork(2)",
+			       m->pid, TRACE_STOP_DEADLINE_MS);
 	} else if (rc < 0) {
 		rc = ckpt_fail_errno(err, rc, CKPT_E_SYS, "hold a thread of process %d", m->pid);
 	} else {
@@ -394,6 +404,11 @@ int meet_ask(struct meeting *m, const struct meet_request *q,
 	return rc;
 }
 
+static void *as_pointer(uint64_t value)
+{
+	return (void *)(uintptr_t)value;
+}
+
 static int send_one(struct meeting *m, pid_t tid)
 {
 	siginfo_t si = { .si_signo = CR_SIGNUM, .si_code = SI_QUEUE };
@@ -403,7 +418,8 @@ static int send_one(struct meeting *m, pid_t tid)
 		return -ENOMEM;
 	si.si_pid = getpid();
 	si.si_uid = getuid();
-	si.si_value.sival_int = (int)m->id;
+	if (m->watch)
+		si.si_value.sival_ptr = as_pointer(delivery_value(m->watch, tid));
 	if (syscall(SYS_rt_tgsigqueueinfo, m->pid, tid, si.si_signo, &si) == 0)
 		return 0;
 	m->n_sent--;

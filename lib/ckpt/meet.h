@@ -9,6 +9,7 @@
 
 #include "../cr/control.h"
 #include "err.h"
+#include "loader.h"
 #include <signal.h>
 #include <stdbool.h>
 #include <stddef.h>
@@ -18,13 +19,14 @@
 
 struct meeting {
 	pid_t pid;
-	uint64_t block; /* address */
-	uint64_t vdso;	/* address of the vdso's text, or 0 */
-	uint32_t id;	/* of our request; 0: not asked */
-	bool gone;	/* the process ended, or executes another program */
-	bool stopped;	/* it was, by a signal, and has been woken */
-	uint32_t again; /* as in the block when the signal was last sent to all */
-	pid_t *sent;	/* owned: threads that the signal was sent to */
+	uint64_t block;		      /* address */
+	uint64_t vdso;		      /* address of the vdso's text, or 0 */
+	uint32_t id;		      /* of our request; 0: not asked */
+	bool gone;		      /* the process ended, or executes another program */
+	bool stopped;		      /* it was, by a signal, and has been woken */
+	const struct delivery *watch; /* borrowed; NULL: nobody watches its signals */
+	uint32_t again;		      /* as in the block when the signal was last sent to all */
+	pid_t *sent;		      /* owned: threads that the signal was sent to */
 	size_t n_sent;
 	uint64_t seen_us; /* when its threads were last listed */
 
