@@ -20,15 +20,11 @@ int cr_errno(int rc, const struct ckpt_err *err)
 		enum ckpt_code code;
 		int number;
 	} known[] = {
-		{ CKPT_E_NO_PROCESS, ESRCH },
-		{ CKPT_E_ZOMBIE, ESRCH },
-		{ CKPT_E_GONE, ESRCH },
-		{ CKPT_E_TRACED, CR_EPTRACED },
-		{ CKPT_E_NO_LIBRARY, CR_ENOSUPPORT },
-		{ CKPT_E_PRIVILEGE, EPERM },
-		{ CKPT_E_PID_TAKEN, EBUSY },
-		{ CKPT_E_FILE_GONE, ENOENT },
-		{ CKPT_E_BUSY, EBUSY },
+		{ CKPT_E_NO_PROCESS, ESRCH },	{ CKPT_E_ZOMBIE, ESRCH },
+		{ CKPT_E_GONE, ESRCH },		{ CKPT_E_TRACED, CR_EPTRACED },
+		{ CKPT_E_TRACER, CR_EPTRACER }, { CKPT_E_NO_LIBRARY, CR_ENOSUPPORT },
+		{ CKPT_E_PRIVILEGE, EPERM },	{ CKPT_E_PID_TAKEN, EBUSY },
+		{ CKPT_E_FILE_GONE, ENOENT },	{ CKPT_E_BUSY, EBUSY },
 	};
 
 	if (!err)
@@ -163,18 +159,37 @@ static pid_t tracer_of(pid_t pid)
 	return tracer;
 }
 
-/* Leave out those that are traced, or that trace; wherever they are on this machine. */
-static void omit_traced(const struct cr_job *j, const struct process *all, size_t n,
-			struct resolved *r)
+static bool is_in_scope(const struct cr_job *j, const struct process *all, size_t n,
+			const struct process *p)
+{
+	if (j->scope == CR_SCOPE_PGRP || j->scope == CR_SCOPE_SESS)
+		return is_meant(j, p);
+	/* Parents change meanwhile: no more steps than there are processes. */
+	for (size_t i = 0; j->scope == CR_SCOPE_TREE && p && p->pid != j->target && i < n; i++)
+		p = parent_of(all, n, p);
+	return p && p->pid == j->target;
+}
+
+/*
+ * Leave out those that are traced, or that trace; wherever they are on this machine. Who is traced
+ * is an error even if the one who traces it, whose child it mostly is, would be left out with it.
+ */
+static int skip_traced(const struct cr_job *j, const struct process *all, size_t n,
+		       struct resolved *r)
 {
 	for (size_t i = 0; i < n; i++) {
 		pid_t tracer = tracer_of(all[i].pid);
 
-		if (tracer && j->flags & CR_CHKPT_PTRACED_SKIP)
+		if (!tracer)
+			continue;
+		if (j->flags & CR_CHKPT_PTRACED_SKIP)
 			r->omit[r->n_omit++] = all[i].pid;
-		if (tracer && j->flags & CR_CHKPT_PTRACER_SKIP)
+		else if (j->flags & CR_CHKPT_PTRACER_SKIP && is_in_scope(j, all, n, &all[i]))
+			return CR_EPTRACED;
+		if (j->flags & CR_CHKPT_PTRACER_SKIP)
 			r->omit[r->n_omit++] = tracer;
 	}
+	return 0;
 }
 
 static int resolve(const struct cr_job *j, struct ckpt_dump_opts *o, struct resolved *r)
@@ -200,7 +215,9 @@ static int resolve(const struct cr_job *j, struct ckpt_dump_opts *o, struct reso
 	rc = j->scope == CR_SCOPE_PGRP || j->scope == CR_SCOPE_SESS ? find_roots(j, all, n, r) : 0;
 	if (rc)
 		return rc;
-	omit_traced(j, all, n, r);
+	rc = skip_traced(j, all, n, r);
+	if (rc)
+		return rc;
 	o->omit = r->omit;
 	o->n_omit = r->n_omit;
 	if (!r->n_roots)

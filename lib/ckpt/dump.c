@@ -263,8 +263,10 @@ static int judge_frozen(struct dump *d, int i, struct ckpt_err **err)
 {
 	struct ckpt_findings *f = calloc(1, sizeof(*f));
 	bool again, last_try = i == FREEZE_TRIES;
-	int rc = f ? judge(d, f, err) : ckpt_fail_nomem(err);
+	int rc = f ? look_tracers(&d->tree, err) : ckpt_fail_nomem(err);
 
+	if (rc == 0)
+		rc = judge(d, f, err);
 	if (rc == 0 && f->n_no) {
 		again = !last_try &&
 			!(i >= FREEZE_TRIES_FEW && d->refused && look_keep_repeated(f, d->refused));

@@ -47,6 +47,7 @@ extern "C" {
 	X(CKPT_E_KTHREAD, 3, "kernel threads cannot be checkpointed", "")                          \
 	X(CKPT_E_ZOMBIE, 3, "the process has ended already", "")                                   \
 	X(CKPT_E_TRACED, 3, "another program traces the process", "detach that program first")     \
+	X(CKPT_E_TRACER, 3, "the process traces another one", "let it detach first")               \
 	X(CKPT_E_COMPAT32, 3, "32-bit processes cannot be checkpointed", "")                       \
 	X(CKPT_E_UNSUPPORTED, 3, "the process holds a resource that cannot be checkpointed", "")   \
 	X(CKPT_E_CALLBACK, 1, "a callback of the program refused", "")                             \

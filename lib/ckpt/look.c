@@ -96,16 +96,17 @@ static int fail_traced(struct loader *l, const struct rec_task *t, struct ckpt_e
 	struct snapshot *s = NULL;
 	pid_t tracer = t->tracer_tgid;
 	const struct rec_task *who;
-	char comm[64] = "?";
+	char comm[64] = "?", its[64];
 
+	safe_text(its, sizeof(its), t->comm);
 	if (snapshot_take(l, &tracer, 1, SNAPSHOT_TASKS, &s, NULL) == 0) {
 		who = snapshot_task(s, tracer);
 		if (who)
 			safe_text(comm, sizeof(comm), who->comm);
 		snapshot_free(s);
 	}
-	ckpt_fail(err, EBUSY, CKPT_E_TRACED, "thread %d is traced by process %d (%s)", t->tid,
-		  tracer, comm);
+	ckpt_fail(err, EBUSY, CKPT_E_TRACED, "thread %d (%s) is traced by process %d (%s)", t->tid,
+		  its, tracer, comm);
 	ckpt_hint(err, "detach or end process %d first", tracer);
 	return -EBUSY;
 }
@@ -123,6 +124,32 @@ static int look_process(struct loader *l, const struct snapshot *s, pid_t pid,
 		if (s->tasks[i]->head.flags & REC_F_COMPAT32)
 			return ckpt_fail(err, ENOEXEC, CKPT_E_COMPAT32,
 					 "process %d is a 32-bit program", pid);
+	}
+	return 0;
+}
+
+int look_tracers(const struct tree *t, struct ckpt_err **err)
+{
+	const struct snapshot *all = t->members;
+	char theirs[64], its[64];
+
+	for (size_t i = 0; i < all->n_members; i++) {
+		const struct rec_member *m = all->members[i], *who;
+		const struct tree_process *p =
+			m->tracer_tgid ? tree_process(t, m->tracer_tgid) : NULL;
+		size_t first, n;
+
+		if (!p || p->zombie)
+			continue;
+		snapshot_members_of(all, p->tgid, &first, &n);
+		who = n ? all->members[first] : m;
+		safe_text(theirs, sizeof(theirs), who->comm);
+		safe_text(its, sizeof(its), m->comm);
+		ckpt_fail(err, EBUSY, CKPT_E_TRACER,
+			  "process %d (%s) traces thread %d (%s): that cannot be restored", p->tgid,
+			  theirs, m->tid, its);
+		ckpt_hint(err, "let it detach, or end process %d first", p->tgid);
+		return -EBUSY;
 	}
 	return 0;
 }
@@ -179,7 +206,7 @@ int look_tree(struct loader *l, const struct snapshot *s, const struct tree *t, 
 	for (size_t i = 0; rc == 0 && i < t->n; i++)
 		if (!t->proc[i].zombie)
 			rc = look_process(l, s, t->proc[i].tgid, err);
-	return rc;
+	return rc < 0 ? rc : look_tracers(t, err);
 }
 
 /* ---- task attributes ---- */

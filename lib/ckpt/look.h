@@ -16,6 +16,9 @@
 int look_tree(struct loader *l, const struct snapshot *s, const struct tree *t, pid_t root,
 	      struct ckpt_err **err);
 
+/* Does one of the tree trace anybody? -EBUSY with CKPT_E_TRACER; needs tree_find() only. */
+int look_tracers(const struct tree *t, struct ckpt_err **err);
+
 /* One finding per task attribute, memory area and open file. */
 int look_resources(struct loader *l, const struct tree *t, const struct kind_dump *d,
 		   const struct objects *os, struct ckpt_findings *f, struct ckpt_err **err);
