@@ -7,12 +7,14 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
 /* A target that has just been started gets this long to load its library. */
 #define SECOND_TRY_NS 500000000L
+#define PLACE_TRIES   16
 
 int cr_errno(int rc, const struct ckpt_err *err)
 {
@@ -230,13 +232,13 @@ static int resolve(const struct cr_job *j, struct ckpt_dump_opts *o, struct reso
 
 /* ---- a place for the image ---- */
 
-static int make_place(const char *dir, char *buf, size_t len)
-{
-	const char *tmp = getenv("TMPDIR");
+#define PLACE_PREFIX ".ebpf-ckpt-"
 
-	snprintf(buf, len, "%s/.ebpf-ckpt-XXXXXX", dir ? dir : tmp && *tmp ? tmp : "/var/tmp");
-	return mkdtemp(buf) ? 0 : errno;
-}
+/* A directory of our own, locked as long as we, or a worker of ours, live. */
+struct place {
+	char path[PATH_MAX - 16];
+	int lock; /* owned */
+};
 
 /* Files, and one level of directories within one. */
 static void remove_place(int at, const char *path, int depth)
@@ -254,6 +256,68 @@ static void remove_place(int at, const char *path, int depth)
 	if (d)
 		closedir(d);
 	unlinkat(at, path, AT_REMOVEDIR);
+}
+
+/* What one left behind that was killed: ours, and locked by nobody. */
+static void remove_left_behind(int at, const char *name)
+{
+	int fd = openat(at, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	struct stat st;
+
+	if (fd < 0)
+		return;
+	if (fstat(fd, &st) == 0 && st.st_uid == geteuid() && flock(fd, LOCK_EX | LOCK_NB) == 0)
+		remove_place(at, name, 2);
+	close(fd);
+}
+
+static void sweep(const char *dir)
+{
+	DIR *d = opendir(dir);
+	struct dirent *e;
+
+	while (d && (e = readdir(d)))
+		if (!strncmp(e->d_name, PLACE_PREFIX, strlen(PLACE_PREFIX)))
+			remove_left_behind(dirfd(d), e->d_name);
+	if (d)
+		closedir(d);
+}
+
+/* Somebody who sweeps may have been in between: the name must still be that of what is locked. */
+static bool lock_place(struct place *p)
+{
+	struct stat locked, named;
+
+	p->lock = open(p->path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	if (p->lock < 0)
+		return false;
+	if (flock(p->lock, LOCK_SH) == 0 && fstat(p->lock, &locked) == 0 &&
+	    lstat(p->path, &named) == 0 && named.st_ino == locked.st_ino)
+		return true;
+	close(p->lock);
+	return false;
+}
+
+static int make_place(const char *dir, struct place *p)
+{
+	const char *tmp = getenv("TMPDIR");
+
+	dir = dir ? dir : tmp && *tmp ? tmp : "/var/tmp";
+	sweep(dir);
+	for (int i = 0; i < PLACE_TRIES; i++) {
+		snprintf(p->path, sizeof(p->path), "%s/" PLACE_PREFIX "XXXXXX", dir);
+		if (!mkdtemp(p->path))
+			return errno;
+		if (lock_place(p))
+			return 0;
+	}
+	return EBUSY;
+}
+
+static void leave_place(struct place *p)
+{
+	remove_place(AT_FDCWD, p->path, 2);
+	close(p->lock);
 }
 
 /* ---- checkpoint ---- */
@@ -319,16 +383,15 @@ static int dump(struct checkpoint *c, struct ckpt_err **err)
 int cr_job_checkpoint(const struct cr_job *job, struct ckpt_err **err)
 {
 	struct checkpoint c = { .job = job };
-	char place[PATH_MAX - 16];
+	struct place place;
 	int rc;
 
 	/* From here on there is something to be undone by those who give up. */
 	cli_signals_hold();
-	rc = make_place(job->dir, place, sizeof(place));
-
+	rc = make_place(job->dir, &place);
 	if (rc)
 		return rc;
-	snprintf(c.image, sizeof(c.image), "%s/image", place);
+	snprintf(c.image, sizeof(c.image), "%s/image", place.path);
 	rc = dump(&c, err);
 	if (rc < 0 && *err && ckpt_err_code(*err) == CKPT_E_NO_LIBRARY) {
 		nanosleep(&(struct timespec){ 0, SECOND_TRY_NS }, NULL);
@@ -336,7 +399,7 @@ int cr_job_checkpoint(const struct cr_job *job, struct ckpt_err **err)
 		*err = NULL;
 		rc = dump(&c, err);
 	}
-	remove_place(AT_FDCWD, place, 2);
+	leave_place(&place);
 	return rc < 0 ? cr_errno(rc, *err) : 0;
 }
 
@@ -378,18 +441,18 @@ static int restore(const struct cr_restart_job *j, const char *image, pid_t *ret
 
 int cr_job_restart(const struct cr_restart_job *job, pid_t *ret_pid, struct ckpt_err **err)
 {
-	char place[PATH_MAX - 16], image[PATH_MAX];
+	struct place place;
+	char image[PATH_MAX];
 	int rc;
 
 	cli_signals_hold();
-	rc = make_place(job->dir, place, sizeof(place));
-
+	rc = make_place(job->dir, &place);
 	if (rc)
 		return rc;
-	snprintf(image, sizeof(image), "%s/image", place);
+	snprintf(image, sizeof(image), "%s/image", place.path);
 	rc = ckpt_unpack(job->fd, image, err);
 	if (rc == 0)
 		rc = restore(job, image, ret_pid, err);
-	remove_place(AT_FDCWD, place, 2);
+	leave_place(&place);
 	return rc < 0 ? cr_errno(rc, *err) : 0;
 }
