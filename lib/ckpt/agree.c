@@ -266,7 +266,7 @@ static int late_signal(const struct agree *a)
 	return a->opts.signal > 0 ? a->opts.signal : 0;
 }
 
-static int ask_new(struct agree *a, struct ckpt_err **err)
+static int ask_one(struct agree *a, struct agree_process *p, struct ckpt_err **err)
 {
 	const struct meet_request q = {
 		.requester = a->opts.requester ? a->opts.requester : getppid(),
@@ -276,18 +276,19 @@ static int ask_new(struct agree *a, struct ckpt_err **err)
 		.dest = a->dest,
 		.held = late_signal(a) != 0,
 	};
+
+	if (p->m.id || p->m.gone || p->omitted)
+		return 0;
+	p->m.watch = a->watch;
+	return meet_ask(&p->m, &q, &p->action, err);
+}
+
+static int ask_new(struct agree *a, struct ckpt_err **err)
+{
 	int rc = 0;
 
-	for (size_t i = 0; rc == 0 && i < a->n; i++) {
-		struct agree_process *p = &a->proc[i];
-
-		if (p->m.id || p->m.gone || p->omitted)
-			continue;
-		p->m.watch = a->watch;
-		rc = meet_ask(&p->m, &q, &p->action, err);
-		if (rc == 0 && !p->m.gone && meet_send(&p->m) < 0)
-			p->m.gone = true;
-	}
+	for (size_t i = 0; rc == 0 && i < a->n; i++)
+		rc = ask_one(a, &a->proc[i], err);
 	return rc;
 }
 
@@ -335,10 +336,15 @@ static int look_at(struct agree *a, size_t i, struct ckpt_err **err)
 
 	if (p->m.gone || p->omitted)
 		return 1;
+	if (!p->m.id) {
+		rc = ask_one(a, p, err);
+		return rc < 0 ? rc : p->m.gone;
+	}
 	rc = meet_read(&p->m);
 	if (rc == 0)
 		rc = meet_send(&p->m);
-	if (p->m.gone || rc == -ESRCH)
+	p->m.gone |= rc == -ESRCH;
+	if (p->m.gone)
 		return 1;
 	if (rc < 0)
 		return ckpt_fail_errno(err, rc, CKPT_E_SYS, "look at process %d", p->m.pid);
@@ -390,14 +396,18 @@ static void in_callback_words(const struct agree *a, pid_t tid, uint32_t callbac
 }
 
 /* Of one that takes no part: what became of its signal. */
-static void no_member_words(const struct agree *a, const struct rec_task *t, char *buf, size_t len)
+static void no_member_words(const struct agree *a, const struct meeting *m,
+			    const struct rec_task *t, char *buf, size_t len)
 {
 	const struct agree_news *news = find_news(a, t->tid);
 	unsigned int ms = ms_since(news);
 
 	if (t->blocked & 1ULL << (CR_SIGNUM - 1))
-		snprintf(buf, len, "thread %d blocks signal %d, which has been pending for %u ms",
-			 t->tid, CR_SIGNUM, ms);
+		snprintf(buf, len,
+			 "thread %d blocks signal %d, and has not unblocked it since it was asked "
+			 "%llu ms ago",
+			 t->tid, CR_SIGNUM,
+			 m->blocks_since_us ? (now_us() - m->blocks_since_us) / 1000ULL : 0);
 	else if (!news)
 		snprintf(buf, len, "thread %d has not got signal %d", t->tid, CR_SIGNUM);
 	else if (news->what == REC_IGNORED)
@@ -419,13 +429,13 @@ static void no_member_words(const struct agree *a, const struct rec_task *t, cha
 }
 
 /* What a thread that has not arrived does instead; false: it has. */
-static bool why_not_thread(const struct agree *a, const struct rec_task *t,
+static bool why_not_thread(const struct agree *a, const struct meeting *m, const struct rec_task *t,
 			   const struct cr_member *member, size_t n, char *buf, size_t len)
 {
 	uint32_t state = 0, callback = 0;
 
 	if (!is_member(member, n, t->tid, &state, &callback))
-		no_member_words(a, t, buf, len);
+		no_member_words(a, m, t, buf, len);
 	else if (state == CR_MEMBER_ARRIVED)
 		return false;
 	else if (callback != ~0u)
@@ -443,6 +453,14 @@ static void why_not(struct agree *a, struct agree_process *p, char *buf, size_t 
 	size_t n;
 
 	snprintf(buf, len, "it did not come to cr_checkpoint()");
+	if (p->m.hold.n_late) {
+		snprintf(
+			buf, len,
+			"thread %d cannot be stopped to ask it: it waits in the kernel, perhaps for a "
+			"child by vfork(2)",
+			p->m.hold.late[0]);
+		return;
+	}
 	if (p->m.now.inside) {
 		snprintf(buf, len, "thread %d is in a critical section", p->m.now.inside_tid);
 		return;
@@ -452,7 +470,7 @@ static void why_not(struct agree *a, struct agree_process *p, char *buf, size_t 
 	n = meet_members(&p->m, member, MEMBERS_LOOKED_AT);
 	for (size_t i = 0; i < s->n_tasks && !found; i++)
 		if (!task_is_exiting(s->tasks[i]) && s->tasks[i]->tid != p->m.now.hidden_tid)
-			found = why_not_thread(a, s->tasks[i], member, n, buf, len);
+			found = why_not_thread(a, &p->m, s->tasks[i], member, n, buf, len);
 	/* All others wait for it. */
 	for (size_t i = 0; i < n; i++)
 		if (member[i].state == CR_MEMBER_IN_CALLBACK)

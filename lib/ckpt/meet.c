@@ -7,7 +7,6 @@
 #include "trace.h"
 #include "util.h"
 
-#include <dirent.h>
 #include <elf.h>
 #include <errno.h>
 #include <stdio.h>
@@ -113,6 +112,7 @@ uint64_t meet_look_for(pid_t pid, uint64_t start, uint64_t end, enum cr_kind *re
 
 void meet_done(struct meeting *m)
 {
+	hold_done(&m->hold);
 	free(m->sent);
 	*m = (struct meeting){ 0 };
 }
@@ -131,103 +131,13 @@ int meet_read(struct meeting *m)
 
 /* ---- threads ---- */
 
-/* Also those that have ended and wait for somebody. malloc'd. */
-static pid_t *list_threads(pid_t pid, size_t *ret_n)
-{
-	pid_t *tid = NULL;
-	size_t n = 0;
-	struct dirent *e;
-	char path[64];
-	DIR *d;
-
-	snprintf(path, sizeof(path), "/proc/%d/task", pid);
-	d = opendir(path);
-	while (d && (e = readdir(d)))
-		if (e->d_name[0] != '.' && pids_add(&tid, &n, atoi(e->d_name)) < 0)
-			break;
-	if (d)
-		closedir(d);
-	*ret_n = n;
-	return tid;
-}
-
 size_t meet_count_threads(pid_t pid)
 {
 	char leader = pids_state(pid, pid);
 	size_t n;
 
-	free(list_threads(pid, &n));
+	free(pids_threads(pid, &n));
 	return n && (leader == 'Z' || leader == 'X') ? n - 1 : n;
-}
-
-int meet_hold_all(struct meet_hold *h, pid_t pid)
-{
-	bool found = true;
-
-	*h = (struct meet_hold){ 0 };
-	/* Until a listing shows none that is new. */
-	while (found) {
-		size_t n;
-		_cleanup_free_ pid_t *tid = list_threads(pid, &n);
-
-		found = false;
-		for (size_t i = 0; i < n; i++) {
-			int stop;
-
-			if (pids_have(h->tid, h->n, tid[i]) ||
-			    trace_seize(tid[i], PTRACE_O_TRACESYSGOOD) < 0)
-				continue;
-			trace_interrupt(tid[i]);
-			if (trace_wait_stop(tid[i], TRACE_STOP_DEADLINE_MS, &stop) < 0)
-				continue;
-			if (pids_add(&h->tid, &h->n, tid[i]) < 0) {
-				trace_resume(tid[i], PTRACE_DETACH, 0);
-				return -ENOMEM;
-			}
-			found = true;
-		}
-	}
-	return h->n ? 0 : -ESRCH;
-}
-
-void meet_let_go(struct meet_hold *h)
-{
-	for (size_t i = 0; i < h->n; i++)
-		trace_resume(h->tid[i], PTRACE_DETACH, 0);
-	free(h->tid);
-	*h = (struct meet_hold){ 0 };
-}
-
-/* Hold one thread: whoever else wants to write to the block has to wait. */
-static int hold_one(pid_t pid, struct meet_hold *h)
-{
-	size_t n;
-	_cleanup_free_ pid_t *tid = list_threads(pid, &n);
-	int none = -ESRCH;
-
-	h->n = 0;
-	h->tid = malloc(sizeof(*h->tid));
-	if (!h->tid)
-		return -ENOMEM;
-	for (size_t i = 0; i < n; i++) {
-		int stop, rc = trace_seize(tid[i], PTRACE_O_TRACESYSGOOD);
-
-		if (rc == -EPERM && pids_state(pid, tid[i]) != 'Z')
-			return -EBUSY;
-		if (rc < 0)
-			continue;
-		trace_interrupt(tid[i]);
-		rc = trace_wait_stop(tid[i], TRACE_STOP_DEADLINE_MS, &stop);
-		/* One that waits in the kernel for a child by vfork(2) does not stop before; it is
-		 * let go when we end. */
-		if (rc == -ETIMEDOUT)
-			none = rc;
-		if (rc < 0)
-			continue;
-		h->tid[h->n++] = tid[i];
-		return 0;
-	}
-	return none;
 }
 
 /* ---- asking ---- */
@@ -313,6 +223,26 @@ static void finish_earlier(struct meeting *m)
 		nanosleep(&tick, NULL);
 }
 
+/*
+ * The process is held. The signal kills whom it takes by surprise, without a handler: one that has
+ * just executed another program, or has changed its mind about the signal.
+ */
+static int make_sure_of_handler(struct meeting *m)
+{
+	int rc;
+
+	if (pids_catches(m->pid, CR_SIGNUM))
+		return 0;
+	/* The library is loaded, and will be set up in a moment. */
+	if (!m->now.action.handler)
+		return -EAGAIN;
+	rc = exchange_action(m, m->hold.tid[0], offsetof(struct cr_control, action),
+			     m->now.theirs_valid ? 0 : offsetof(struct cr_control, theirs));
+	if (rc == 0)
+		rc = PUT(m, theirs_valid, 1);
+	return rc < 0 ? rc : pids_catches(m->pid, CR_SIGNUM) ? 0 : -EAGAIN;
+}
+
 static int write_request(struct meeting *m, const struct meet_request *q)
 {
 	uint32_t id = m->now.done + 1;
@@ -345,6 +275,59 @@ static int write_request(struct meeting *m, const struct meet_request *q)
 	return rc;
 }
 
+static void *as_pointer(uint64_t value)
+{
+	return (void *)(uintptr_t)value;
+}
+
+/* The thread is held. 1: it blocks the signal, and gets it when it does not any more. */
+static int send_one(struct meeting *m, pid_t tid)
+{
+	siginfo_t si = { .si_signo = CR_SIGNUM, .si_code = SI_QUEUE };
+	uint64_t blocked;
+
+	if (trace_get_sigmask(tid, &blocked) < 0)
+		return 0;
+	/* In sigsuspend(2) and the like it has another mask, which is not what ptrace(2) tells. */
+	if (blocked >> (CR_SIGNUM - 1) & 1 && pids_blocks(m->pid, tid, CR_SIGNUM)) {
+		m->blocks_tid = tid;
+		m->blocks_since_us = m->blocks_since_us ? m->blocks_since_us : now_us();
+		return 1;
+	}
+	/* Noted before: what was sent must not be forgotten for want of memory. */
+	if (pids_add(&m->sent, &m->n_sent, tid) < 0)
+		return -ENOMEM;
+	si.si_pid = getpid();
+	si.si_uid = getuid();
+	if (m->watch)
+		si.si_value.sival_ptr = as_pointer(delivery_value(m->watch, tid));
+	if (syscall(SYS_rt_tgsigqueueinfo, m->pid, tid, si.si_signo, &si) == 0)
+		return 0;
+	m->n_sent--;
+	return errno == ESRCH || errno == EAGAIN ? 0 : -errno;
+}
+
+/*
+ * The process is held: nobody executes another program meanwhile. All threads but the hidden one
+ * get the signal at once when they are let go, before anything else they do; those that block it do
+ * not get it, or it would be there for the program that they execute, whom it kills.
+ */
+static int send_held(struct meeting *m)
+{
+	int rc = 0;
+
+	m->blocks_tid = 0;
+	for (size_t i = 0; rc >= 0 && i < m->hold.n; i++) {
+		pid_t tid = m->hold.tid[i];
+
+		if (tid != m->now.hidden_tid && !pids_have(m->sent, m->n_sent, tid))
+			rc = send_one(m, tid);
+	}
+	if (!m->blocks_tid)
+		m->blocks_since_us = 0;
+	return rc < 0 ? rc : 0;
+}
+
 static int ask_held(struct meeting *m, pid_t tid, const struct meet_request *q,
 		    const struct cr_control_action *action, struct ckpt_err **err)
 {
@@ -363,7 +346,13 @@ static int ask_held(struct meeting *m, pid_t tid, const struct meet_request *q,
 	if (rc == 0)
 		rc = lend_action(m, tid, action);
 	if (rc == 0)
+		rc = make_sure_of_handler(m);
+	if (rc == 0)
 		rc = write_request(m, q);
+	if (rc == 0)
+		rc = send_held(m);
+	if (rc == -EAGAIN || m->gone)
+		return 0;
 	return rc < 0 ? ckpt_fail_errno(err, rc, CKPT_E_SYS, "ask process %d", m->pid) : 0;
 }
 
@@ -372,58 +361,31 @@ int meet_ask(struct meeting *m, const struct meet_request *q,
 {
 	bool stopped = pids_state(m->pid, m->pid) == 'T';
 	struct meet_request asked = *q;
-	struct meet_hold h = { 0 };
 	int rc;
 
 	if (stopped)
 		finish_earlier(m);
-	rc = hold_one(m->pid, &h);
+	rc = hold_all(&m->hold, m->pid);
 	asked.held |= stopped;
-
 	if (rc == -ESRCH) {
 		m->gone = true;
 		rc = 0;
 	} else if (rc == -EBUSY) {
 		rc = ckpt_fail(err, EBUSY, CKPT_E_BUSY,
 			       "process %d is being traced, perhaps by another checkpoint", m->pid);
-	} else if (rc == -ETIMEDOUT) {
-		rc = ckpt_fail(err, ETIMEDOUT, CKPT_E_NO_ANSWER,
-			       "no thread of process %d stops within %d ms: they wait in the kernel, "
-			       "perhaps for a child by vfork(2)",
-			       m->pid, TRACE_STOP_DEADLINE_MS);
+	} else if (rc == -ETIMEDOUT || rc == -EAGAIN) {
+		rc = 0;
 	} else if (rc < 0) {
-		rc = ckpt_fail_errno(err, rc, CKPT_E_SYS, "hold a thread of process %d", m->pid);
+		rc = ckpt_fail_errno(err, rc, CKPT_E_SYS, "hold process %d", m->pid);
 	} else {
-		rc = ask_held(m, h.tid[0], &asked, action, err);
+		rc = ask_held(m, m->hold.tid[0], &asked, action, err);
 	}
-	meet_let_go(&h);
-	if (rc == 0 && !m->gone && stopped) {
+	hold_let_go(&m->hold);
+	if (rc == 0 && m->id && !m->gone && stopped) {
 		m->stopped = true;
 		kill(m->pid, SIGCONT);
 	}
 	return rc;
-}
-
-static void *as_pointer(uint64_t value)
-{
-	return (void *)(uintptr_t)value;
-}
-
-static int send_one(struct meeting *m, pid_t tid)
-{
-	siginfo_t si = { .si_signo = CR_SIGNUM, .si_code = SI_QUEUE };
-
-	/* Noted before: what was sent must not be forgotten for want of memory. */
-	if (pids_add(&m->sent, &m->n_sent, tid) < 0)
-		return -ENOMEM;
-	si.si_pid = getpid();
-	si.si_uid = getuid();
-	if (m->watch)
-		si.si_value.sival_ptr = as_pointer(delivery_value(m->watch, tid));
-	if (syscall(SYS_rt_tgsigqueueinfo, m->pid, tid, si.si_signo, &si) == 0)
-		return 0;
-	m->n_sent--;
-	return errno == ESRCH || errno == EAGAIN ? 0 : -errno;
 }
 
 /* Those that joined need not be told again. */
@@ -438,34 +400,75 @@ static void forget_sent(struct meeting *m)
 			return;
 }
 
+static bool anybody_new(const struct meeting *m)
+{
+	size_t n;
+	_cleanup_free_ pid_t *tid = pids_threads(m->pid, &n);
+	bool found = false;
+
+	for (size_t i = 0; !found && i < n; i++) {
+		char state;
+
+		if (tid[i] == m->now.hidden_tid || tid[i] == m->blocks_tid ||
+		    pids_have(m->sent, m->n_sent, tid[i]))
+			continue;
+		state = pids_state(m->pid, tid[i]);
+		found = state && state != 'Z' && state != 'X';
+	}
+	return found;
+}
+
+/* The process is held, if it could be: is it still the one that was asked? */
+static int is_still(struct meeting *m, int held)
+{
+	/* Somebody else looks at it, or not all of it can be stopped: another time. */
+	if (held == -EBUSY || held == -ETIMEDOUT || held == -EAGAIN)
+		return 0;
+	if (held == 0)
+		held = meet_read(m);
+	return held < 0 ? held : m->now.request == m->id && m->now.pid == m->pid;
+}
+
 void meet_send_members(struct meeting *m)
 {
 	struct cr_member member[64];
-	size_t n = meet_read(m) == 0 ? meet_members(m, member, 64) : 0;
+	size_t n;
 
-	for (size_t i = 0; i < n; i++)
-		if (member[i].state == CR_MEMBER_IN_CALLBACK && member[i].tid != m->now.hidden_tid)
-			send_one(m, member[i].tid);
+	if (is_still(m, hold_all(&m->hold, m->pid)) > 0 && make_sure_of_handler(m) == 0) {
+		n = meet_members(m, member, 64);
+		for (size_t i = 0; i < n; i++)
+			if (member[i].state == CR_MEMBER_IN_CALLBACK &&
+			    member[i].tid != m->now.hidden_tid &&
+			    pids_have(m->hold.tid, m->hold.n, member[i].tid))
+				send_one(m, member[i].tid);
+	}
+	hold_let_go(&m->hold);
 }
 
 int meet_send(struct meeting *m)
 {
-	_cleanup_free_ pid_t *tid = NULL;
-	size_t n;
-	int rc = 0;
+	bool again = m->now.again != m->again;
+	int rc;
 
-	if (m->now.again != m->again) {
+	if (m->hold.n_late)
+		hold_settle(&m->hold);
+	if (!again && m->n_sent && now_us() - m->seen_us < LIST_AGAIN_US)
+		return 0;
+	m->seen_us = now_us();
+	again |= m->blocks_tid && !pids_blocks(m->pid, m->blocks_tid, CR_SIGNUM);
+	if (!again && !anybody_new(m))
+		return 0;
+	rc = is_still(m, hold_all(&m->hold, m->pid));
+	if (rc > 0 && m->now.again != m->again) {
 		m->again = m->now.again;
 		forget_sent(m);
-	} else if (m->n_sent && now_us() - m->seen_us < LIST_AGAIN_US) {
-		return 0;
 	}
-	m->seen_us = now_us();
-	tid = list_threads(m->pid, &n);
-	for (size_t i = 0; rc == 0 && i < n; i++)
-		if (tid[i] != m->now.hidden_tid && !pids_have(m->sent, m->n_sent, tid[i]))
-			rc = send_one(m, tid[i]);
-	return rc;
+	if (rc > 0) {
+		rc = make_sure_of_handler(m);
+		rc = rc < 0 ? rc : send_held(m);
+	}
+	hold_let_go(&m->hold);
+	return rc == -EAGAIN ? 0 : rc;
 }
 
 bool meet_all_arrived(const struct meeting *m, size_t n)
@@ -510,20 +513,28 @@ int meet_decide(struct meeting *m, int result, pid_t tid)
 
 int meet_decide_running(struct meeting *m, int result)
 {
-	struct meet_hold h;
-	int rc = meet_hold_all(&h, m->pid);
+	int rc;
 
-	if (rc == 0)
-		rc = meet_decide(m, result, h.tid[0]);
-	meet_let_go(&h);
+	/* Who cannot be stopped now is soon, or never; the decision has to be told all the same. */
+	m->hold.not_before_us = 0;
+	rc = hold_all(&m->hold, m->pid);
+	if (rc == 0 || (rc == -ETIMEDOUT && m->hold.n))
+		rc = meet_decide(m, result, m->hold.tid[0]);
+	hold_let_go(&m->hold);
 	return rc;
 }
 
 int meet_answer(struct meeting *m, int result)
 {
-	int rc = PUT(m, forward_result, result);
+	int rc = is_still(m, hold_all(&m->hold, m->pid));
 
-	return rc < 0 ? rc : PUT(m, forward_answered, m->now.forward);
+	if (rc > 0) {
+		rc = PUT(m, forward_result, result);
+		if (rc == 0)
+			rc = PUT(m, forward_answered, m->now.forward);
+	}
+	hold_let_go(&m->hold);
+	return rc;
 }
 
 bool meet_is_over(const struct meeting *m)
@@ -538,7 +549,11 @@ bool meet_all_left(const struct meeting *m)
 
 int meet_release(struct meeting *m)
 {
-	return PUT(m, held, 0);
+	int rc = meet_read(m);
+
+	/* Not stopped for it: after a signal that ends it, we would learn of its end in the place
+	 * of its parent. */
+	return rc < 0 || m->now.held != m->id ? rc : PUT(m, held, 0);
 }
 
 int meet_restored(struct meeting *m, const struct meet_rebirth *b)

@@ -9,6 +9,7 @@
 
 #include "../cr/control.h"
 #include "err.h"
+#include "hold.h"
 #include "loader.h"
 #include <signal.h>
 #include <stdbool.h>
@@ -29,6 +30,9 @@ struct meeting {
 	pid_t *sent;		      /* owned: threads that the signal was sent to */
 	size_t n_sent;
 	uint64_t seen_us; /* when its threads were last listed */
+	struct hold hold; /* of all its threads, for a moment at a time */
+	pid_t blocks_tid; /* one that blocks the signal, and has not got it; or 0 */
+	uint64_t blocks_since_us;
 
 	union {
 		struct cr_control now; /* as last read; no more than MEET_HEAD is there */
@@ -57,12 +61,15 @@ int meet_read(struct meeting *m);
 bool meet_is_busy(const struct meeting *m);
 
 /*
- * Ask, with the process running. action: what the process has for the signal, as the kernel says;
- * NULL: not known. 0, or a negative errno with err: -EBUSY (there is another request).
+ * Ask, with the process running, and send the signal to all threads. action: what the process has
+ * for the signal, as the kernel says; NULL: not known. 0, or a negative errno with err: -EBUSY
+ * (there is another request). m->id is 0 afterwards if not all of its threads could be stopped for
+ * it yet: to be tried again.
  */
 int meet_ask(struct meeting *m, const struct meet_request *q,
 	     const struct cr_control_action *action, struct ckpt_err **err);
-/* Send the signal to all threads that need it and have not got it. 0 or -errno. */
+/* Send the signal to all threads that need it and have not got it, if there are any. 0 or -errno:
+ * -ESRCH: it is another program now. */
 int meet_send(struct meeting *m);
 /* Again to those that are in a callback: it may be that they left it by longjmp(3). */
 void meet_send_members(struct meeting *m);
@@ -71,23 +78,15 @@ bool meet_all_arrived(const struct meeting *m, size_t n);
 /* How many threads live; 0: none. */
 size_t meet_count_threads(pid_t pid);
 
-/* Stop and let go all threads of a process, as far as that is possible. */
-struct meet_hold {
-	pid_t *tid;
-	size_t n;
-};
-
-int meet_hold_all(struct meet_hold *h, pid_t pid);
-void meet_let_go(struct meet_hold *h);
-
 /*
  * Tell the result, with all threads frozen, `tid` being one of them. result: of cr_checkpoint();
  * negative: nothing was saved. 0 or -errno.
  */
 int meet_decide(struct meeting *m, int result, pid_t tid);
-/* With all running: as above, by way of meet_hold_all(). */
+/* With all running: as above; they are held for it. */
 int meet_decide_running(struct meeting *m, int result);
-/* Answer cr_forward_checkpoint(), of which `forward` tells: 0 or an errno. */
+/* Answer cr_forward_checkpoint(), of which `forward` tells: 0 or an errno. It may be that this has
+ * to be tried again: look at `forward_answered`. */
 int meet_answer(struct meeting *m, int result);
 /* After meet_read(): is our request over? */
 bool meet_is_over(const struct meeting *m);

@@ -2,6 +2,7 @@
 /* Lists of pids, and what /proc says of one. See pids.h. */
 #include "pids.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -24,6 +25,69 @@ bool pids_have(const pid_t *list, size_t n, pid_t pid)
 		if (list[i] == pid)
 			return true;
 	return false;
+}
+
+/* A line of /proc/PID/task/TID/status, behind its name; false: it is not there. */
+static bool read_status(pid_t pid, pid_t tid, const char *name, char *buf, size_t len)
+{
+	size_t name_len = strlen(name);
+	bool found = false;
+	char path[64];
+	FILE *f;
+
+	snprintf(path, sizeof(path), "/proc/%d/task/%d/status", pid, tid);
+	f = fopen(path, "re");
+	while (f && !found && fgets(buf, (int)len, f))
+		found = !strncmp(buf, name, name_len) && buf[name_len] == ':';
+	if (f)
+		fclose(f);
+	if (found)
+		memmove(buf, buf + name_len + 1, strlen(buf + name_len + 1) + 1);
+	return found;
+}
+
+static bool has_signal(pid_t pid, pid_t tid, const char *name, int sig)
+{
+	char line[4096];
+
+	return read_status(pid, tid, name, line, sizeof(line)) &&
+	       strtoull(line, NULL, 16) >> (sig - 1) & 1;
+}
+
+pid_t pids_tracer(pid_t pid, pid_t tid)
+{
+	char line[4096];
+
+	return read_status(pid, tid, "TracerPid", line, sizeof(line)) ? atoi(line) : 0;
+}
+
+bool pids_catches(pid_t pid, int sig)
+{
+	return has_signal(pid, pid, "SigCgt", sig);
+}
+
+bool pids_blocks(pid_t pid, pid_t tid, int sig)
+{
+	return has_signal(pid, tid, "SigBlk", sig);
+}
+
+pid_t *pids_threads(pid_t pid, size_t *ret_n)
+{
+	pid_t *tid = NULL;
+	size_t n = 0;
+	struct dirent *e;
+	char path[64];
+	DIR *d;
+
+	snprintf(path, sizeof(path), "/proc/%d/task", pid);
+	d = opendir(path);
+	while (d && (e = readdir(d)))
+		if (e->d_name[0] != '.' && pids_add(&tid, &n, atoi(e->d_name)) < 0)
+			break;
+	if (d)
+		closedir(d);
+	*ret_n = n;
+	return tid;
 }
 
 char pids_state(pid_t pid, pid_t tid)

@@ -16,5 +16,12 @@ bool pids_have(const pid_t *list, size_t n, pid_t pid);
  * leader before its process; 'T' stopped. 0: it is not there.
  */
 char pids_state(pid_t pid, pid_t tid);
+/* Who traces a thread, or 0. */
+pid_t pids_tracer(pid_t pid, pid_t tid);
+/* Has a process a handler for a signal? */
+bool pids_catches(pid_t pid, int sig);
+bool pids_blocks(pid_t pid, pid_t tid, int sig);
+/* Its threads, those too that have ended and wait for somebody. malloc'd. */
+pid_t *pids_threads(pid_t pid, size_t *ret_n);
 
 #endif

@@ -397,9 +397,9 @@ static void test_asking(void **state)
 	assert_int_equal(target_arrive(&t, 20000), 1);
 	/* As a restore does, but with the threads running before and after. */
 	{
-		struct meet_hold h;
+		struct hold h = { 0 };
 
-		assert_int_equal(meet_hold_all(&h, t.pid), 0);
+		assert_int_equal(hold_all(&h, t.pid), 0);
 		const struct meet_rebirth b = {
 			.pid = t.pid,
 			.hidden_tid = t.m.now.hidden_tid,
@@ -408,7 +408,7 @@ static void test_asking(void **state)
 		};
 
 		assert_int_equal(meet_restored(&t.m, &b), 0);
-		meet_let_go(&h);
+		hold_done(&h);
 	}
 	assert_int_equal(target_over(&t, 20000), 1);
 	target_go();
@@ -815,6 +815,7 @@ static void tries(void)
 	CHECK(cr_tryenter_cs(id) > 0);
 	say("tried");
 	sigprocmask(SIG_UNBLOCK, &set, NULL);
+	stay(2);
 	CHECK(cr_status() == CR_STATE_IDLE);
 	CHECK(cr_tryenter_cs(id) == 0);
 	CHECK(cr_leave_cs(id) == 0);
@@ -832,6 +833,8 @@ static void test_tryenter(void **state)
 	target_go();
 	assert_int_equal(target_arrive(&t, 20000), 1);
 	assert_int_equal(target_decide(&t, 0), 0);
+	assert_int_equal(target_over(&t, 20000), 1);
+	target_go();
 	assert_int_equal(target_end(&t), 0);
 	log_is("tried ");
 }

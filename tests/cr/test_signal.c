@@ -185,10 +185,11 @@ static void test_overwritten_disposition(void **state)
 		target_checkpoint(&t, 1);
 		/* One that is withdrawn puts it back, too. */
 		assert_int_equal(target_ask(&t), 0);
+		assert_int_equal(target_arrive(&t, 20000), 1);
 		assert_int_equal(target_decide(&t, -ETIMEDOUT), 0);
 		target_go();
 		assert_int_equal(target_end(&t), 0);
-		callbacks_were(2, 0, 2);
+		callbacks_were(3, 1, 3);
 	}
 }
 
