@@ -38,6 +38,7 @@ struct kind_file {
 	const char *path;
 	bool path_cut;			    /* its path is too long to be known */
 	bool mapped_shared, mapped_private; /* how areas map it */
+	bool is_exe;			    /* the executable of a process */
 };
 
 struct objects;
@@ -52,6 +53,13 @@ struct kind_pid {
 struct kind_flight {
 	uint64_t file_id;
 	int fd; /* owned: a descriptor of ours */
+};
+
+/* A file with a name whose contents are saved all the same; see kinds/mapped.c. */
+struct kind_copied {
+	dev_t dev;
+	ino_t ino;
+	uint32_t first; /* the object that carries them; 0: none yet */
 };
 
 /* Contents that wait to be written. */
@@ -69,7 +77,10 @@ struct kind_dump {
 	bool contents;		  /* write contents under data/; set by objects_save() */
 	struct image_writer *w;	  /* NULL unless contents are written */
 	uint64_t deleted_limit_bytes;
-	uint64_t deleted_bytes; /* saved so far of unlinked contents */
+	uint64_t deleted_bytes;	    /* saved so far of unlinked contents */
+	unsigned int save_mapped;   /* CKPT_MAPPED_* */
+	struct kind_copied *copied; /* owned: mapped_find(), while objects are judged or saved */
+	size_t n_copied;
 	pid_t root;
 	bool frozen; /* and what is under way in messages is known; else check() judges a first time
 		      */
@@ -323,6 +334,16 @@ int path_save(const struct rec_inode *ino, const char *path, json_t *o, struct c
 /* Is the path there and what it was? CKPT_E_FILE_GONE, CKPT_E_FILE_CHANGED naming it and what
  * differs. */
 int path_need(const json_t *o, bool allow_changed, struct ckpt_err **err);
+/* ---- mapped.c: files whose contents are saved because they are mapped ---- */
+
+/* Which files d->save_mapped means. mapped_forget(d) whatever happens. */
+int mapped_find(struct kind_dump *d, const struct objects *os, struct ckpt_err **err);
+void mapped_forget(struct kind_dump *d);
+/*
+ * Decide which of the saved contents are needed, and make the rows of "objects" say so: a file that
+ * is not there with these contents becomes one that was deleted, which is made again.
+ */
+int mapped_settle(const struct image *im, json_t *manifest, struct ckpt_err **err);
 /* ---- directory.c: where a process is ---- */
 
 /* Is it a file, or directory, of a process in /proc? (kinds/procpid.c) */

@@ -164,22 +164,27 @@ static void index_rows(struct objects *os)
 
 /*
  * Working and root directories whose names are gone, or will be others. Descriptions have no part
- * in it, so their number is found by the inode.
+ * in it, so their number is found by the inode. And executables: some area maps them, mostly, but a
+ * program can unmap all of it, and on an overlay an area has another file than the process.
  */
 static void collect_place(struct objects *os, const struct snap_path *sp, pid_t tid)
 {
-	bool root = sp->rec->what == REC_PATH_ROOT;
+	static const char *const names[] = {
+		[REC_PATH_EXE] = "exe", [REC_PATH_CWD] = "cwd", [REC_PATH_ROOT] = "root"
+	};
+	const struct rec_inode *ino = &sp->rec->inode;
+	bool exe = sp->rec->what == REC_PATH_EXE;
 	struct object_row *r;
 
-	if (sp->rec->what == REC_PATH_EXE ||
-	    (!sp->rec->inode.unhashed && !procpid_is(&sp->rec->inode, sp->path)))
+	if (!exe && !ino->unhashed && !procpid_is(ino, sp->path))
 		return;
-	r = row_for(os, sp->rec->inode.inode_id);
+	r = row_for(os, exe ? ino->file_id : ino->inode_id);
+	r->f.is_exe |= exe;
 	if (r->f.inode)
 		return;
 	r->f.tgid = sp->rec->tgid;
 	r->f.tid = tid;
-	r->f.place = root ? "root" : "cwd";
+	r->f.place = names[sp->rec->what];
 	r->f.inode = &sp->rec->inode;
 	r->f.path = sp->path;
 	r->f.path_cut = sp->rec->head.flags & REC_F_TRUNCATED;
@@ -560,12 +565,15 @@ int objects_check(const struct objects *os, const struct kind_dump *d, struct ck
 	if (!v)
 		return ckpt_fail_nomem(err);
 	with_objects.os = os;
-	rc = check_all(os, &with_objects, v, f, err);
+	rc = mapped_find(&with_objects, os, err);
+	if (rc == 0)
+		rc = check_all(os, &with_objects, v, f, err);
 	if (rc == 0)
 		rc = check_locks(d->snap, f, err);
 	for (size_t i = 0; i < os->n; i++)
 		ckpt_err_free(v[i].why);
 	free(v);
+	mapped_forget(&with_objects);
 	return rc;
 }
 
@@ -658,6 +666,8 @@ int objects_save(const struct objects *os, struct kind_dump *d, bool contents, j
 		d->w = NULL;
 	d->contents = contents;
 	d->os = os;
+	if (contents)
+		rc = mapped_find(d, os, err);
 	for (size_t i = 0; rc == 0 && i < os->n; i++) {
 		json_t *o = json_object();
 
@@ -666,6 +676,7 @@ int objects_save(const struct objects *os, struct kind_dump *d, bool contents, j
 	}
 	d->w = w;
 	d->os = NULL;
+	mapped_forget(d);
 	if (rc == 0)
 		*ret = TAKE_PTR(rows);
 	return rc;
