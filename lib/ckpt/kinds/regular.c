@@ -130,9 +130,15 @@ static int save_contents(struct kind_dump *d, const struct kind_file *f, const s
 	return kind_save_data(d, f, prefix, from, o, err);
 }
 
+static bool is_overlay(const struct kind_file *f)
+{
+	return !strcmp(f->inode->fstype, "overlay");
+}
+
 /*
  * The first object that is this file. Of a file mapped from an overlay the area knows the inode
- * below it only; the numbers that stat(2) says are the same for both.
+ * below it only, unlike descriptors and executables; the numbers that stat(2) says are the same for
+ * both.
  */
 static uint32_t first_of(const struct kind_dump *d, const struct kind_file *f,
 			 const struct stat *st)
@@ -144,7 +150,7 @@ static uint32_t first_of(const struct kind_dump *d, const struct kind_file *f,
 	for (size_t i = 0; !f->file && i + 1 < first; i++) {
 		const struct kind_file *g = &d->os->row[i].f;
 
-		if (!strcmp(g->inode->fstype, "overlay") && stat(kind_link(g, link), &other) == 0 &&
+		if (d->os->row[i].kind == &kind_regular && is_overlay(g) != is_overlay(f) && stat(kind_link(g, link), &other) == 0 &&
 		    other.st_dev == st->st_dev && other.st_ino == st->st_ino)
 			return d->os->row[i].id;
 	}
