@@ -59,14 +59,17 @@ struct kind_flight {
 struct kind_copied {
 	dev_t dev;
 	ino_t ino;
-	uint32_t first; /* the object that carries them; 0: none yet */
+	uint32_t first;	 /* the object that carries them; 0: none yet */
+	bool may_change; /* the program can write to it at once when it goes on */
 };
 
-/* Contents that wait to be written. */
+/* Contents that wait to be written: of memory, or of a file. */
 struct kind_deferred {
 	char name[40];
 	void *data; /* owned */
 	size_t len;
+	int fd; /* owned; -1: memory */
+	struct timespec mtime;
 };
 
 /* What saving needs. The processes are frozen. */
@@ -291,6 +294,14 @@ int objects_save(const struct objects *os, struct kind_dump *d, bool contents, j
  * malloc'd, and is taken over, whatever happens.
  */
 int kind_defer_data(struct kind_dump *d, const char *name, void *data, size_t len,
+		    struct ckpt_err **err);
+/*
+ * The same of the first `len` bytes of the file `fd`, which is taken over, whatever happens. It is
+ * an error if the file is written to until then. Not for more than KIND_DEFERRED_FILES: they are
+ * held open.
+ */
+#define KIND_DEFERRED_FILES 200
+int kind_defer_file(struct kind_dump *d, const char *name, int fd, uint64_t len,
 		    struct ckpt_err **err);
 /* ... which is now. */
 int objects_write_deferred(struct kind_dump *d, struct ckpt_err **err);

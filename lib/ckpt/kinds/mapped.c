@@ -43,6 +43,25 @@ struct kind_copied *mapped_wanted(const struct kind_dump *d, const struct stat *
 	return NULL;
 }
 
+static void find_writers(struct kind_dump *d, const struct objects *os)
+{
+	char link[KIND_LINK_LEN];
+	struct kind_copied *c;
+	struct stat st;
+
+	for (size_t i = 0; d->n_copied && i < os->n; i++) {
+		const struct object_row *r = &os->row[i];
+
+		if (r->kind == &kind_regular &&
+		    (r->f.mapped_shared || (r->f.file && r->f.inode->f_mode & FMODE_WRITE_BIT)) &&
+		    stat(kind_link(&r->f, link), &st) == 0) {
+			c = mapped_wanted(d, &st);
+			if (c)
+				c->may_change = true;
+		}
+	}
+}
+
 /* By what stat(2) says: on an overlay the inodes of a file and of an area that maps it differ. */
 int mapped_find(struct kind_dump *d, const struct objects *os, struct ckpt_err **err)
 {
@@ -66,6 +85,7 @@ int mapped_find(struct kind_dump *d, const struct objects *os, struct ckpt_err *
 			d->copied[d->n_copied++] =
 				(struct kind_copied){ .dev = st.st_dev, .ino = st.st_ino };
 	}
+	find_writers(d, os);
 	return 0;
 }
 

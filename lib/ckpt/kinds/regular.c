@@ -150,8 +150,9 @@ static uint32_t first_of(const struct kind_dump *d, const struct kind_file *f,
 	for (size_t i = 0; !f->file && i + 1 < first; i++) {
 		const struct kind_file *g = &d->os->row[i].f;
 
-		if (d->os->row[i].kind == &kind_regular && is_overlay(g) != is_overlay(f) && stat(kind_link(g, link), &other) == 0 &&
-		    other.st_dev == st->st_dev && other.st_ino == st->st_ino)
+		if (d->os->row[i].kind == &kind_regular && is_overlay(g) != is_overlay(f) &&
+		    stat(kind_link(g, link), &other) == 0 && other.st_dev == st->st_dev &&
+		    other.st_ino == st->st_ino)
 			return d->os->row[i].id;
 	}
 	return first;
@@ -197,6 +198,22 @@ static int check_unchanged(const struct kind_file *f, const struct stat *st, str
 	return -EAGAIN;
 }
 
+static int save_later(struct kind_dump *d, const struct kind_file *f, json_t *o,
+		      struct ckpt_err **err)
+{
+	char link[KIND_LINK_LEN], name[40];
+	int fd = open(kind_link(f, link), O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+
+	if (fd < 0)
+		return ckpt_fail_errno(err, errno, CKPT_E_SYS, "read the mapped file");
+	snprintf(name, sizeof(name), "mapped-%u", objects_id(d->os, f->inode->file_id));
+	if (json_object_set_new(o, "data", json_string(name))) {
+		close(fd);
+		return ckpt_fail_nomem(err);
+	}
+	return kind_defer_file(d, name, fd, f->inode->size, err);
+}
+
 /* Also the contents of a file that has a name, if they are wanted. */
 static int save_copy(struct kind_dump *d, const struct kind_file *f, const struct stat *st,
 		     json_t *o, struct ckpt_err **err)
@@ -206,6 +223,9 @@ static int save_copy(struct kind_dump *d, const struct kind_file *f, const struc
 
 	if (rc < 0 || !c || c->first != objects_id(d->os, f->inode->file_id))
 		return rc;
+	/* Libraries are large, and the program need not stand still for them. */
+	if (!c->may_change && !f->file && d->n_deferred < KIND_DEFERRED_FILES)
+		return save_later(d, f, o, err);
 	rc = save_contents(d, f, st, "mapped", o, err);
 	return rc < 0 ? rc : check_unchanged(f, st, err);
 }
