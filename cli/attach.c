@@ -21,6 +21,7 @@ enum {
 	OPT_COMPRESS,
 	OPT_EXT_UNIX,
 	OPT_DELETED_LIMIT,
+	OPT_SAVE_MAPPED,
 	OPT_CALLBACK_TIMEOUT,
 	OPT_NO_CALLBACKS
 };
@@ -49,6 +50,10 @@ static const struct argp_option options[] = {
 	  "Let connections of unix sockets to other programs be made anew by the restore", 2 },
 	{ "deleted-limit", OPT_DELETED_LIMIT, "SIZE", 0,
 	  "Save contents of deleted files up to this size (default 64M)", 2 },
+	{ "save-mapped", OPT_SAVE_MAPPED, "WHICH", 0,
+	  "Save contents of mapped files, so that they can be removed or replaced: exe, private, shared, "
+	  "several of them separated by commas, or all",
+	  2 },
 	{ "callback-timeout", OPT_CALLBACK_TIMEOUT, "SECONDS", 0,
 	  "How long callbacks of programs with libcr may take to come to cr_checkpoint() (default 60, "
 	  "0: for ever)",
@@ -76,6 +81,33 @@ static error_t set_level(struct attach_args *a, const char *arg)
 		return cli_wrong(&a->common, "a level from 1 (fast) to 19 (small)",
 				 "--compress: there is no such level");
 	a->opts.compress_level = (int)level;
+	return 0;
+}
+
+static error_t set_mapped(struct attach_args *a, const char *arg)
+{
+	static const struct {
+		const char *name;
+		unsigned int which;
+	} known[] = {
+		{ "exe", CKPT_MAPPED_EXE },
+		{ "private", CKPT_MAPPED_PRIVATE },
+		{ "shared", CKPT_MAPPED_SHARED },
+		{ "all", CKPT_MAPPED_ALL },
+	};
+
+	for (const char *word = arg; word; word = *word ? word + 1 : NULL) {
+		size_t len = strcspn(word, ","), i = 0;
+
+		while (i < sizeof(known) / sizeof(known[0]) &&
+		       (strlen(known[i].name) != len || strncmp(known[i].name, word, len) != 0))
+			i++;
+		if (i == sizeof(known) / sizeof(known[0]))
+			return cli_wrong(&a->common, "exe, private, shared, or all",
+					 "--save-mapped: there is no such kind of mapped files");
+		a->opts.save_mapped |= known[i].which;
+		word += len;
+	}
 	return 0;
 }
 
@@ -138,6 +170,8 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 			return 0;
 		return cli_wrong(&a->common, "a size like 500K, 64M or 2G",
 				 "--deleted-limit: that is not a size");
+	case OPT_SAVE_MAPPED:
+		return set_mapped(a, arg);
 	case OPT_CALLBACK_TIMEOUT:
 		return cli_take_seconds(&a->common, &a->opts.callbacks.timeout_ms, arg);
 	case OPT_NO_CALLBACKS:

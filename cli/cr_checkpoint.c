@@ -41,7 +41,11 @@ static const char help[] =
 	"  -S, --signal N         they get a signal\n"
 	"      --stop --term --abort --kill --cont  the same by name\n"
 	"What is saved:\n"
-	"      --save-exe --save-private --save-shared --save-all --save-none\n"
+	"      --save-exe         also the contents of the executables,\n"
+	"      --save-private     of files that are mapped privately, as libraries are,\n"
+	"      --save-shared      of files that are mapped shared,\n"
+	"      --save-all         of all of them,\n"
+	"      --save-none        or of none (default)\n"
 	"      --ptraced-error --ptraced-allow --ptraced-skip --ptracer-error --ptracer-skip\n"
 	"Others:\n"
 	"  -t, --time SEC         give up after this time\n"
@@ -441,8 +445,6 @@ int cr_checkpoint_main(int argc, char **argv)
 		fail(&a, wrong);
 		return wrong & 255;
 	}
-	if (a.flags & CR_CHKPT_DUMP_ALL && !a.quiet)
-		fprintf(stderr, NAME ": files are referred to, not saved with the processes\n");
 	fflush(NULL);
 	child = fork();
 	if (child < 0)

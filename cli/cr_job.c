@@ -342,6 +342,13 @@ static int sealed(void *userdata, struct ckpt_err **err)
 	return ckpt_pack(c->image, c->job->fd, err);
 }
 
+static unsigned int mapped_of(unsigned int flags)
+{
+	return (flags & CR_CHKPT_DUMP_EXEC ? CKPT_MAPPED_EXE : 0U) |
+	       (flags & CR_CHKPT_DUMP_PRIVATE ? CKPT_MAPPED_PRIVATE : 0U) |
+	       (flags & CR_CHKPT_DUMP_SHARED ? CKPT_MAPPED_SHARED : 0U);
+}
+
 static int dump(struct checkpoint *c, struct ckpt_err **err)
 {
 	const struct cr_job *j = c->job;
@@ -352,6 +359,7 @@ static int dump(struct checkpoint *c, struct ckpt_err **err)
 	struct ckpt_dump_opts o = {
 		.size = sizeof(o),
 		.output = c->image,
+		.save_mapped = mapped_of(j->flags),
 		.callbacks = {
 			.requester = j->requester,
 			.target = j->target,

@@ -750,6 +750,7 @@ static int dump_in_worker(struct worker *w, struct ckpt_session *s,
 		.w = &d.image,
 		.deleted_limit_bytes = opts->deleted_limit_bytes ? opts->deleted_limit_bytes
 								 : DELETED_LIMIT_DEFAULT,
+		.save_mapped = opts->save_mapped,
 		.root = opts->pid,
 		.ext_unix = opts->ext_unix,
 	};

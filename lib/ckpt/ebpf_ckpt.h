@@ -156,6 +156,14 @@ struct ckpt_callbacks {
 	void *userdata;
 };
 
+/* Mapped files whose contents are saved with the image; a bit set. */
+enum ckpt_mapped {
+	CKPT_MAPPED_EXE = 1,	 /* the executables of the processes */
+	CKPT_MAPPED_PRIVATE = 2, /* what is mapped privately: libraries, and executables again */
+	CKPT_MAPPED_SHARED = 4,	 /* what is mapped shared */
+	CKPT_MAPPED_ALL = 7,
+};
+
 struct ckpt_dump_opts {
 	size_t size;	    /* sizeof(struct ckpt_dump_opts) */
 	pid_t pid;	    /* thread group leader, caller's pid namespace */
@@ -166,6 +174,9 @@ struct ckpt_dump_opts {
 	bool compress;
 	int compress_level;	      /* zstd level, 0: default (1) */
 	uint64_t deleted_limit_bytes; /* contents of unlinked files saved up to this; 0: 64 MiB */
+	/* CKPT_MAPPED_*: with these files, a restore needs no longer that they are what they were
+	 */
+	unsigned int save_mapped;
 	bool ext_unix; /* connections of unix sockets to outside are made anew at the restore */
 	struct ckpt_callbacks callbacks;
 	/* Processes that are left out, with their descendants; one of them may be the caller, whose

@@ -38,6 +38,7 @@ struct kind_file {
 	const char *path;
 	bool path_cut;			    /* its path is too long to be known */
 	bool mapped_shared, mapped_private; /* how areas map it */
+	bool is_exe;			    /* the executable of a process */
 };
 
 struct objects;
@@ -54,11 +55,21 @@ struct kind_flight {
 	int fd; /* owned: a descriptor of ours */
 };
 
-/* Contents that wait to be written. */
+/* A file with a name whose contents are saved all the same; see kinds/mapped.c. */
+struct kind_copied {
+	dev_t dev;
+	ino_t ino;
+	uint32_t first;	 /* the object that carries them; 0: none yet */
+	bool may_change; /* the program can write to it at once when it goes on */
+};
+
+/* Contents that wait to be written: of memory, or of a file. */
 struct kind_deferred {
 	char name[40];
 	void *data; /* owned */
 	size_t len;
+	int fd; /* owned; -1: memory */
+	struct timespec mtime;
 };
 
 /* What saving needs. The processes are frozen. */
@@ -69,7 +80,10 @@ struct kind_dump {
 	bool contents;		  /* write contents under data/; set by objects_save() */
 	struct image_writer *w;	  /* NULL unless contents are written */
 	uint64_t deleted_limit_bytes;
-	uint64_t deleted_bytes; /* saved so far of unlinked contents */
+	uint64_t deleted_bytes;	    /* saved so far of unlinked contents */
+	unsigned int save_mapped;   /* CKPT_MAPPED_* */
+	struct kind_copied *copied; /* owned: mapped_find(), while objects are judged or saved */
+	size_t n_copied;
 	pid_t root;
 	bool frozen; /* and what is under way in messages is known; else check() judges a first time
 		      */
@@ -281,6 +295,14 @@ int objects_save(const struct objects *os, struct kind_dump *d, bool contents, j
  */
 int kind_defer_data(struct kind_dump *d, const char *name, void *data, size_t len,
 		    struct ckpt_err **err);
+/*
+ * The same of the first `len` bytes of the file `fd`, which is taken over, whatever happens. It is
+ * an error if the file is written to until then. Not for more than KIND_DEFERRED_FILES: they are
+ * held open.
+ */
+#define KIND_DEFERRED_FILES 200
+int kind_defer_file(struct kind_dump *d, const char *name, int fd, uint64_t len,
+		    struct ckpt_err **err);
 /* ... which is now. */
 int objects_write_deferred(struct kind_dump *d, struct ckpt_err **err);
 /* need() of every row; all findings are gathered into one chain (the first five named). */
@@ -323,6 +345,16 @@ int path_save(const struct rec_inode *ino, const char *path, json_t *o, struct c
 /* Is the path there and what it was? CKPT_E_FILE_GONE, CKPT_E_FILE_CHANGED naming it and what
  * differs. */
 int path_need(const json_t *o, bool allow_changed, struct ckpt_err **err);
+/* ---- mapped.c: files whose contents are saved because they are mapped ---- */
+
+/* Which files d->save_mapped means. mapped_forget(d) whatever happens. */
+int mapped_find(struct kind_dump *d, const struct objects *os, struct ckpt_err **err);
+void mapped_forget(struct kind_dump *d);
+/*
+ * Decide which of the saved contents are needed, and make the rows of "objects" say so: a file that
+ * is not there with these contents becomes one that was deleted, which is made again.
+ */
+int mapped_settle(const struct image *im, json_t *manifest, struct ckpt_err **err);
 /* ---- directory.c: where a process is ---- */
 
 /* Is it a file, or directory, of a process in /proc? (kinds/procpid.c) */

@@ -492,6 +492,7 @@ static int judge_look(struct look *k, struct loader *l, pid_t root, const struct
 		.loader = l,
 		.snap = k->snap,
 		.deleted_limit_bytes = like->deleted_limit_bytes,
+		.save_mapped = like->save_mapped,
 		.ext_unix = like->ext_unix,
 		.root = root,
 	};

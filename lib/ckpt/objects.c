@@ -6,6 +6,7 @@
  */
 #include "areas.h"
 #include "kind.h"
+#include "kinds/copy.h"
 #include "locks.h"
 #include "look.h"
 #include "safe.h"
@@ -14,6 +15,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <netinet/tcp.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -164,22 +166,27 @@ static void index_rows(struct objects *os)
 
 /*
  * Working and root directories whose names are gone, or will be others. Descriptions have no part
- * in it, so their number is found by the inode.
+ * in it, so their number is found by the inode. And executables: some area maps them, mostly, but a
+ * program can unmap all of it, and on an overlay an area has another file than the process.
  */
 static void collect_place(struct objects *os, const struct snap_path *sp, pid_t tid)
 {
-	bool root = sp->rec->what == REC_PATH_ROOT;
+	static const char *const names[] = {
+		[REC_PATH_EXE] = "exe", [REC_PATH_CWD] = "cwd", [REC_PATH_ROOT] = "root"
+	};
+	const struct rec_inode *ino = &sp->rec->inode;
+	bool exe = sp->rec->what == REC_PATH_EXE;
 	struct object_row *r;
 
-	if (sp->rec->what == REC_PATH_EXE ||
-	    (!sp->rec->inode.unhashed && !procpid_is(&sp->rec->inode, sp->path)))
+	if (!exe && !ino->unhashed && !procpid_is(ino, sp->path))
 		return;
-	r = row_for(os, sp->rec->inode.inode_id);
+	r = row_for(os, exe ? ino->file_id : ino->inode_id);
+	r->f.is_exe |= exe;
 	if (r->f.inode)
 		return;
 	r->f.tgid = sp->rec->tgid;
 	r->f.tid = tid;
-	r->f.place = root ? "root" : "cwd";
+	r->f.place = names[sp->rec->what];
 	r->f.inode = &sp->rec->inode;
 	r->f.path = sp->path;
 	r->f.path_cut = sp->rec->head.flags & REC_F_TRUNCATED;
@@ -421,11 +428,17 @@ int kind_pids_open(struct kind_dump *d, const pid_t *tgids, size_t n, struct ckp
 	return 0;
 }
 
+static void deferred_done(struct kind_deferred *w)
+{
+	free(w->data);
+	close_reset(&w->fd);
+}
+
 void kind_pids_close(struct kind_dump *d)
 {
 	objects_drop_in_flight(d);
 	for (size_t i = 0; i < d->n_deferred; i++)
-		free(d->deferred[i].data);
+		deferred_done(&d->deferred[i]);
 	free(d->deferred);
 	d->deferred = NULL;
 	d->n_deferred = 0;
@@ -560,12 +573,15 @@ int objects_check(const struct objects *os, const struct kind_dump *d, struct ck
 	if (!v)
 		return ckpt_fail_nomem(err);
 	with_objects.os = os;
-	rc = check_all(os, &with_objects, v, f, err);
+	rc = mapped_find(&with_objects, os, err);
+	if (rc == 0)
+		rc = check_all(os, &with_objects, v, f, err);
 	if (rc == 0)
 		rc = check_locks(d->snap, f, err);
 	for (size_t i = 0; i < os->n; i++)
 		ckpt_err_free(v[i].why);
 	free(v);
+	mapped_forget(&with_objects);
 	return rc;
 }
 
@@ -658,6 +674,8 @@ int objects_save(const struct objects *os, struct kind_dump *d, bool contents, j
 		d->w = NULL;
 	d->contents = contents;
 	d->os = os;
+	if (contents)
+		rc = mapped_find(d, os, err);
 	for (size_t i = 0; rc == 0 && i < os->n; i++) {
 		json_t *o = json_object();
 
@@ -666,24 +684,83 @@ int objects_save(const struct objects *os, struct kind_dump *d, bool contents, j
 	}
 	d->w = w;
 	d->os = NULL;
+	mapped_forget(d);
 	if (rc == 0)
 		*ret = TAKE_PTR(rows);
 	return rc;
 }
 
-int kind_defer_data(struct kind_dump *d, const char *name, void *data, size_t len,
-		    struct ckpt_err **err)
+/* Takes over what is in *w. */
+static int defer(struct kind_dump *d, const char *name, struct kind_deferred *w,
+		 struct ckpt_err **err)
 {
 	struct kind_deferred *more = realloc(d->deferred, (d->n_deferred + 1) * sizeof(*more));
 
 	if (!more) {
-		free(data);
+		deferred_done(w);
 		return ckpt_fail_nomem(err);
 	}
 	d->deferred = more;
-	more[d->n_deferred] = (struct kind_deferred){ .data = data, .len = len };
+	more[d->n_deferred] = *w;
 	snprintf(more[d->n_deferred++].name, sizeof(more->name), "%s", name);
 	return 0;
+}
+
+int kind_defer_data(struct kind_dump *d, const char *name, void *data, size_t len,
+		    struct ckpt_err **err)
+{
+	struct kind_deferred w = { .data = data, .len = len, .fd = -1 };
+
+	return defer(d, name, &w, err);
+}
+
+int kind_defer_file(struct kind_dump *d, const char *name, int fd, uint64_t len,
+		    struct ckpt_err **err)
+{
+	struct kind_deferred w = { .fd = fd, .len = len };
+	struct stat st;
+
+	if (fstat(fd, &st) < 0) {
+		ckpt_fail_errno(err, errno, CKPT_E_SYS, "look at the file");
+		close(fd);
+		return -EIO;
+	}
+	w.mtime = st.st_mtim;
+	return defer(d, name, &w, err);
+}
+
+/* One that is replaced meanwhile is a matter of its name; one that is written to is lost. */
+static int same_file(const struct kind_deferred *w, struct ckpt_err **err)
+{
+	struct stat st;
+
+	if (fstat(w->fd, &st) == 0 && (uint64_t)st.st_size == w->len &&
+	    st.st_mtim.tv_sec == w->mtime.tv_sec && st.st_mtim.tv_nsec == w->mtime.tv_nsec)
+		return 0;
+	ckpt_fail(err, EAGAIN, CKPT_E_CHANGING, "somebody writes to it");
+	ckpt_hint(err, "try again, or do without its contents (--save-mapped)");
+	return -EAGAIN;
+}
+
+static int write_deferred(struct kind_dump *d, const struct kind_deferred *w, struct ckpt_err **err)
+{
+	_cleanup_close_ int to = -1;
+	char path[PATH_MAX] = "?", link[40], safe[300];
+	int rc;
+
+	if (w->fd < 0)
+		return image_data_write(d->w, w->name, w->data, w->len, err);
+	rc = image_data_open(d->w, w->name, &to, err);
+	if (rc == 0)
+		rc = copy_sparse(w->fd, to, w->len, err);
+	if (rc == 0)
+		rc = same_file(w, err);
+	if (rc == 0)
+		return image_data_done(d->w, w->name, to, err);
+	snprintf(link, sizeof(link), "/proc/self/fd/%d", w->fd);
+	if (readlink(link, path, sizeof(path) - 1) < 0)
+		path[0] = '?';
+	return ckpt_wrap(err, rc, "save the contents of %s", safe_text(safe, sizeof(safe), path));
 }
 
 int objects_write_deferred(struct kind_dump *d, struct ckpt_err **err)
@@ -691,8 +768,7 @@ int objects_write_deferred(struct kind_dump *d, struct ckpt_err **err)
 	int rc = 0;
 
 	for (size_t i = 0; rc == 0 && i < d->n_deferred; i++)
-		rc = image_data_write(d->w, d->deferred[i].name, d->deferred[i].data,
-				      d->deferred[i].len, err);
+		rc = write_deferred(d, &d->deferred[i], err);
 	return rc;
 }
 

@@ -232,6 +232,8 @@ static int step_open(struct restore *r, struct ckpt_err **err)
 	if (rc == 0)
 		rc = relocate(r->im.manifest, r->opts->relocate, r->opts->n_relocate, err);
 	if (rc == 0)
+		rc = mapped_settle(&r->im, r->im.manifest, err);
+	if (rc == 0)
 		rc = build_read(r, err);
 	for (size_t i = 0; rc == 0 && i < r->n_procs; i++)
 		rc = need_directories(&r->proc[i], err);

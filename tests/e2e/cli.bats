@@ -96,6 +96,7 @@ on_terminal() {
 	wrong "--deleted-limit" attach 1 --deleted-limit 0
 	wrong "--deleted-limit" attach 1 --deleted-limit 5x
 	wrong "--deleted-limit" attach 1 --deleted-limit -1
+	wrong "--save-mapped" attach 1 --save-mapped libs
 	wrong "empty" attach 1 -o ""
 	wrong "empty" attach --name ""
 }

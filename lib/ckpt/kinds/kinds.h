@@ -194,6 +194,11 @@ bool othername_is(const json_t *o);
 int othername_check(const struct kind_file *f, const struct stat *st, struct ckpt_err **err);
 int othername_save(const struct kind_file *f, const struct stat *st, json_t *o,
 		   struct ckpt_err **err);
+/* The file itself, O_PATH, by whichever name; what "info" says of it must hold unless r says
+ * otherwise.
+ */
+int othername_find(const struct kind_restore *r, const json_t *o, int *ret_fd,
+		   struct ckpt_err **err);
 int othername_need(const struct kind_restore *r, const json_t *o, struct ckpt_err **err);
 int othername_open(const struct kind_restore *r, const json_t *o, int flags, int *ret_fd,
 		   struct ckpt_err **err);
@@ -206,6 +211,14 @@ int othername_same(const json_t *saved, const json_t *now, struct ckpt_err **err
 void handle_of(const char *path, int flags, char *buf, size_t len);
 /* open_by_handle_at(2) of "TYPE:HEX": the descriptor or a negative errno. */
 int handle_open(int mount_fd, const char *text, int flags);
+
+/* ---- mapped.c: files whose contents are saved because they are mapped ---- */
+
+/* Is it one of those that mapped_find() has found? st: of the file. NULL: no. */
+struct kind_copied *mapped_wanted(const struct kind_dump *d, const struct stat *st);
+/* Add to the row of such a file what mapped_settle() needs to make it one that was deleted. */
+int mapped_save_attributes(const struct kind_dump *d, const struct kind_file *f,
+			   struct kind_copied *c, json_t *o, struct ckpt_err **err);
 
 /* chardev.c: devices that hold no state of the program; the name, or NULL. */
 const char *device_stateless(unsigned int major, unsigned int minor);
@@ -220,6 +233,8 @@ int path_need_inode(const json_t *o, const char *path, bool allow_changed, struc
 int path_need_stat(const json_t *o, const char *what, const struct stat *st, bool allow_changed,
 		   struct ckpt_err **err);
 
+/* File systems whose contents are made up at each reading. */
+bool path_is_virtual(const char *fstype);
 /* "path", absolute; malloc'd. */
 int path_get(const json_t *o, char **ret, struct ckpt_err **err);
 /*

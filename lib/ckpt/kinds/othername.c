@@ -178,13 +178,20 @@ static int find_file(const struct kind_restore *r, const json_t *o, const char *
 	return rc;
 }
 
-int othername_need(const struct kind_restore *r, const json_t *o, struct ckpt_err **err)
+int othername_find(const struct kind_restore *r, const json_t *o, int *ret_fd,
+		   struct ckpt_err **err)
 {
 	_cleanup_free_ char *path = NULL;
-	_cleanup_close_ int fd = -1;
 	int rc = path_get(o, &path, err);
 
-	return rc < 0 ? rc : find_file(r, o, path, &fd, err);
+	return rc < 0 ? rc : find_file(r, o, path, ret_fd, err);
+}
+
+int othername_need(const struct kind_restore *r, const json_t *o, struct ckpt_err **err)
+{
+	_cleanup_close_ int fd = -1;
+
+	return othername_find(r, o, &fd, err);
 }
 
 int othername_open(const struct kind_restore *r, const json_t *o, int flags, int *ret_fd,

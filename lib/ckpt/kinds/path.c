@@ -347,7 +347,7 @@ static const char *type_name(uint32_t mode)
 }
 
 /* File systems whose contents are made up at each reading: neither size nor time says anything. */
-static bool is_virtual(const char *fstype)
+bool path_is_virtual(const char *fstype)
 {
 	static const char *const names[] = { "proc", "sysfs", "cgroup", "cgroup2" };
 
@@ -406,7 +406,7 @@ static int compare(const struct was *w, const struct stat *st, const char *path,
 	uint64_t size = (uint64_t)st->st_size;
 	char what[128];
 
-	if (is_virtual(w->fstype))
+	if (path_is_virtual(w->fstype))
 		return 0;
 	if (S_ISREG(w->mode) && size != w->size) {
 		snprintf(what, sizeof(what), "it is %s, %" PRIu64 " bytes instead of %" PRIu64,

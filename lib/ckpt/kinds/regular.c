@@ -3,7 +3,8 @@
  * Regular files: opened again by path, or by another name they have (othername.c). A file that was
  * unlinked while open has none: its contents are saved in the image, up to a limit, and it is made
  * again and unlinked again. Of several descriptions of one such inode the first object carries it,
- * the others name that object ("inode_of").
+ * the others name that object ("inode_of"). Of files with a name that are mapped the contents are
+ * saved on demand (mapped.c).
  */
 #include "../safe.h"
 #include "../util.h"
@@ -62,9 +63,11 @@ static uint64_t allocated(const struct stat *st)
 	return (uint64_t)st->st_blocks * 512;
 }
 
-static int check_limit(const struct kind_dump *d, uint64_t bytes, struct ckpt_err **err)
+static int check_limit(const struct kind_dump *d, const struct stat *st, uint64_t bytes,
+		       struct ckpt_err **err)
 {
-	if (bytes <= d->deleted_limit_bytes)
+	/* Those that were asked for by name are no surprise. */
+	if (bytes <= d->deleted_limit_bytes || mapped_wanted(d, st))
 		return 0;
 	ckpt_fail(err, EFBIG, CKPT_E_UNSUPPORTED,
 		  "it was deleted, and its %" PRIu64 " bytes exceed the limit of %" PRIu64, bytes,
@@ -91,22 +94,24 @@ static int check(const struct kind_dump *d, const struct kind_file *f, struct ck
 	_cleanup_free_ char *path = NULL;
 	struct stat st;
 	enum path_state state = path_state(f, &st, &path);
+	bool saved = state == PATH_UNLINKED || (state != PATH_MOVED_ON && mapped_wanted(d, &st));
 
-	if (state == PATH_UNLINKED && f->file && f->file->has_locks & 4 && !can_map(f)) {
+	if (saved && f->file && f->file->has_locks & 4 && !can_map(f)) {
 		ckpt_fail(err, EOPNOTSUPP, CKPT_E_UNSUPPORTED,
-			  "it was deleted, and to read it would break a lease on it");
+			  "%s, and to read it would break a lease on it",
+			  state == PATH_UNLINKED ? "it was deleted" : "its contents are asked for");
 		ckpt_hint(err, "let the program give the lease back (fcntl F_SETLEASE, F_UNLCK)");
 		return -EOPNOTSUPP;
 	}
 	if (state == PATH_UNLINKED && !f->path_cut)
-		return check_limit(d, allocated(&st), err);
+		return check_limit(d, &st, allocated(&st), err);
 	if (state == PATH_OTHER_NAME && !f->path_cut)
 		return othername_check(f, &st, err);
 	return path_check_state(f, state, err);
 }
 
 static int save_contents(struct kind_dump *d, const struct kind_file *f, const struct stat *st,
-			 json_t *o, struct ckpt_err **err)
+			 const char *prefix, json_t *o, struct ckpt_err **err)
 {
 	_cleanup_close_ int from = -1;
 	char link[KIND_LINK_LEN];
@@ -115,19 +120,25 @@ static int save_contents(struct kind_dump *d, const struct kind_file *f, const s
 			   allocated(st) > f->inode->size / 2)) {
 		int rc = kind_get_fd(d, f, &from, err);
 
-		return rc < 0 ? rc : kind_save_mapped(d, f, "deleted", from, o, err);
+		return rc < 0 ? rc : kind_save_mapped(d, f, prefix, from, o, err);
 	}
 	/* A description of our own: the program's may not be readable, and its position is its own.
 	 */
 	from = open(kind_link(f, link), O_RDONLY | O_NONBLOCK | O_CLOEXEC);
 	if (from < 0)
-		return ckpt_fail_errno(err, errno, CKPT_E_SYS, "read the deleted file");
-	return kind_save_data(d, f, "deleted", from, o, err);
+		return ckpt_fail_errno(err, errno, CKPT_E_SYS, "read the %s file", prefix);
+	return kind_save_data(d, f, prefix, from, o, err);
+}
+
+static bool is_overlay(const struct kind_file *f)
+{
+	return !strcmp(f->inode->fstype, "overlay");
 }
 
 /*
  * The first object that is this file. Of a file mapped from an overlay the area knows the inode
- * below it only; the numbers that stat(2) says are the same for both.
+ * below it only, unlike descriptors and executables; the numbers that stat(2) says are the same for
+ * both.
  */
 static uint32_t first_of(const struct kind_dump *d, const struct kind_file *f,
 			 const struct stat *st)
@@ -139,8 +150,9 @@ static uint32_t first_of(const struct kind_dump *d, const struct kind_file *f,
 	for (size_t i = 0; !f->file && i + 1 < first; i++) {
 		const struct kind_file *g = &d->os->row[i].f;
 
-		if (!strcmp(g->inode->fstype, "overlay") && stat(kind_link(g, link), &other) == 0 &&
-		    other.st_dev == st->st_dev && other.st_ino == st->st_ino)
+		if (d->os->row[i].kind == &kind_regular && is_overlay(g) != is_overlay(f) &&
+		    stat(kind_link(g, link), &other) == 0 && other.st_dev == st->st_dev &&
+		    other.st_ino == st->st_ino)
 			return d->os->row[i].id;
 	}
 	return first;
@@ -166,8 +178,56 @@ static int save_unlinked(struct kind_dump *d, const struct kind_file *f, const s
 	if (!d->w)
 		return 0;
 	d->deleted_bytes += allocated(st);
-	rc = check_limit(d, d->deleted_bytes, err);
-	return rc < 0 ? rc : save_contents(d, f, st, o, err);
+	rc = check_limit(d, st, d->deleted_bytes, err);
+	return rc < 0 ? rc : save_contents(d, f, st, "deleted", o, err);
+}
+
+/* Somebody outside may have written meanwhile. */
+static int check_unchanged(const struct kind_file *f, const struct stat *st, struct ckpt_err **err)
+{
+	char link[KIND_LINK_LEN];
+	struct stat now;
+
+	if (stat(kind_link(f, link), &now) < 0)
+		return ckpt_fail_errno(err, errno, CKPT_E_SYS, "look at the mapped file");
+	if (now.st_size == st->st_size && now.st_mtim.tv_sec == st->st_mtim.tv_sec &&
+	    now.st_mtim.tv_nsec == st->st_mtim.tv_nsec)
+		return 0;
+	ckpt_fail(err, EAGAIN, CKPT_E_CHANGING, "somebody writes to it while it is saved");
+	ckpt_hint(err, "try again, or save its contents no longer (--save-mapped)");
+	return -EAGAIN;
+}
+
+static int save_later(struct kind_dump *d, const struct kind_file *f, json_t *o,
+		      struct ckpt_err **err)
+{
+	char link[KIND_LINK_LEN], name[40];
+	int fd = open(kind_link(f, link), O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+
+	if (fd < 0)
+		return ckpt_fail_errno(err, errno, CKPT_E_SYS, "read the mapped file");
+	snprintf(name, sizeof(name), "mapped-%u", objects_id(d->os, f->inode->file_id));
+	if (json_object_set_new(o, "data", json_string(name))) {
+		close(fd);
+		return ckpt_fail_nomem(err);
+	}
+	return kind_defer_file(d, name, fd, f->inode->size, err);
+}
+
+/* Also the contents of a file that has a name, if they are wanted. */
+static int save_copy(struct kind_dump *d, const struct kind_file *f, const struct stat *st,
+		     json_t *o, struct ckpt_err **err)
+{
+	struct kind_copied *c = mapped_wanted(d, st);
+	int rc = c ? mapped_save_attributes(d, f, c, o, err) : 0;
+
+	if (rc < 0 || !c || c->first != objects_id(d->os, f->inode->file_id))
+		return rc;
+	/* Libraries are large, and the program need not stand still for them. */
+	if (!c->may_change && !f->file && d->n_deferred < KIND_DEFERRED_FILES)
+		return save_later(d, f, o, err);
+	rc = save_contents(d, f, st, "mapped", o, err);
+	return rc < 0 ? rc : check_unchanged(f, st, err);
 }
 
 static int save(struct kind_dump *d, const struct kind_file *f, json_t *o, struct ckpt_err **err)
@@ -181,13 +241,14 @@ static int save(struct kind_dump *d, const struct kind_file *f, json_t *o, struc
 		return ckpt_fail(err, ESRCH, CKPT_E_GONE, "the process has closed it");
 	if (state == PATH_UNLINKED)
 		return save_unlinked(d, f, &st, o, err);
-	if (state == PATH_OTHER_NAME)
-		return othername_save(f, &st, o, err);
 	/* In the final comparison a name may be gone, or another's: that is for same() to say. */
-	rc = d->contents ? path_check_state(f, state, err) : 0;
-	if (rc == 0)
+	if (state == PATH_OTHER_NAME)
+		rc = othername_save(f, &st, o, err);
+	else
+		rc = d->contents ? path_check_state(f, state, err) : 0;
+	if (rc == 0 && state != PATH_OTHER_NAME)
 		rc = path_save_stat(f->inode, path ? path : f->path, &st, o, err);
-	return rc;
+	return rc == 0 && d->w ? save_copy(d, f, &st, o, err) : rc;
 }
 
 /* ---- restoring ---- */
@@ -242,18 +303,23 @@ static int need(const struct kind_restore *r, const json_t *o, struct ckpt_err *
 
 /*
  * A file without a name in the directory of `path`, or the nearest one above it that is still
- * there. Written in place: path becomes the directory's.
+ * there and where files can be made; on another file system if need be. Written in place: path
+ * becomes the directory's.
  */
 static int make_nameless(char *path, int flags)
 {
+	static const char *const others[] = { "/var/tmp", "/tmp" };
 	int fd = -1;
 
+	flags = (flags & ~O_NOFOLLOW) | O_TMPFILE;
 	do {
 		char *slash = strrchr(path, '/');
 
 		slash[slash == path] = 0;
-		fd = open(path, (flags & ~O_NOFOLLOW) | O_TMPFILE, 0600);
-	} while (fd < 0 && (errno == ENOENT || errno == ENOTDIR) && path[1]);
+		fd = open(path, flags, 0600);
+	} while (fd < 0 && (errno == ENOENT || errno == ENOTDIR || errno == EROFS) && path[1]);
+	for (size_t i = 0; fd < 0 && errno == EROFS && i < sizeof(others) / sizeof(others[0]); i++)
+		fd = open(others[i], flags, 0600);
 	return fd;
 }
 
