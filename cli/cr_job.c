@@ -49,184 +49,55 @@ void cr_path_of(int fd, char *buf, size_t len)
 
 /* ---- who is meant ---- */
 
-struct process {
-	pid_t pid, ppid, pgid, sid;
-};
-
-static bool read_process(const char *name, struct process *ret)
-{
-	char path[64], line[1024];
-	const char *p = NULL;
-	char state = 0;
-	FILE *f;
-
-	if (!cli_parse_pid(name, &ret->pid))
-		return false;
-	snprintf(path, sizeof(path), "/proc/%d/stat", ret->pid);
-	f = fopen(path, "re");
-	if (!f)
-		return false;
-	if (fgets(line, sizeof(line), f))
-		p = strrchr(line, ')');
-	fclose(f);
-	return p && sscanf(p + 1, " %c %d %d %d", &state, &ret->ppid, &ret->pgid, &ret->sid) == 4 &&
-	       state != 'Z' && state != 'X';
-}
-
-/* All processes; malloc'd. */
-static struct process *list_processes(size_t *ret_n)
-{
-	struct process *all = NULL;
-	size_t n = 0;
-	struct dirent *e;
-	DIR *d = opendir("/proc");
-
-	while (d && (e = readdir(d))) {
-		struct process p, *more;
-
-		if (!read_process(e->d_name, &p))
-			continue;
-		more = realloc(all, (n + 1) * sizeof(*all));
-		if (!more)
-			break;
-		all = more;
-		all[n++] = p;
-	}
-	if (d)
-		closedir(d);
-	*ret_n = n;
-	return all;
-}
-
-/* Whom a group or session is. */
-struct resolved {
-	pid_t *root, *omit; /* owned */
-	size_t n_roots, n_omit;
-};
-
-static bool is_meant(const struct cr_job *j, const struct process *p)
+static bool is_omitted(const struct cr_job *j, pid_t pid)
 {
 	for (size_t i = 0; i < j->n_omit; i++)
-		if (j->omit[i] == p->pid)
-			return false;
-	return (j->scope == CR_SCOPE_PGRP ? p->pgid : p->sid) == j->target;
+		if (j->omit[i] == pid)
+			return true;
+	return false;
 }
 
-static const struct process *parent_of(const struct process *all, size_t n, const struct process *p)
+/* The job's own omissions come to those of the scope. */
+static int add_omitted(const struct cr_job *j, struct ckpt_scope *scope)
 {
-	for (size_t i = 0; i < n; i++)
-		if (all[i].pid == p->ppid)
-			return &all[i];
-	return NULL;
+	pid_t *more = realloc(scope->omit, (scope->n_omit + j->n_omit + 1) * sizeof(*more));
+	size_t n = 0;
+
+	if (!more)
+		return -ENOMEM;
+	scope->omit = more;
+	for (size_t i = 0; i < j->n_omit; i++)
+		scope->omit[scope->n_omit++] = j->omit[i];
+	for (size_t i = 0; i < scope->n_roots; i++)
+		if (!is_omitted(j, scope->root[i]))
+			scope->root[n++] = scope->root[i];
+	scope->n_roots = n;
+	return n ? 0 : -ESRCH;
 }
 
-/*
- * A group or session is saved with the trees of those members that do not descend from others, but
- * without what is no member in these. The first root is the one whose number it has, if it lives.
- */
-static int find_roots(const struct cr_job *j, const struct process *all, size_t n,
-		      struct resolved *r)
+static int resolve(const struct cr_job *j, struct ckpt_session *s, struct ckpt_dump_opts *o,
+		   struct ckpt_scope *scope, struct ckpt_err **err)
 {
-	for (size_t i = 0; i < n; i++) {
-		const struct process *parent = parent_of(all, n, &all[i]);
-		bool below = parent && is_meant(j, parent);
-
-		if (is_meant(j, &all[i]) && !below)
-			r->root[r->n_roots++] = all[i].pid;
-		else if (!is_meant(j, &all[i]) && below)
-			r->omit[r->n_omit++] = all[i].pid;
-	}
-	for (size_t i = 1; i < r->n_roots; i++)
-		if (r->root[i] == j->target) {
-			r->root[i] = r->root[0];
-			r->root[0] = j->target;
-		}
-	return r->n_roots ? 0 : ESRCH;
-}
-
-/* Who traces a process, or 0. */
-static pid_t tracer_of(pid_t pid)
-{
-	char path[64], line[256];
-	pid_t tracer = 0;
-	FILE *f;
-
-	snprintf(path, sizeof(path), "/proc/%d/status", pid);
-	f = fopen(path, "re");
-	while (f && fgets(line, sizeof(line), f))
-		if (sscanf(line, "TracerPid: %d", &tracer) == 1)
-			break;
-	if (f)
-		fclose(f);
-	return tracer;
-}
-
-static bool is_in_scope(const struct cr_job *j, const struct process *all, size_t n,
-			const struct process *p)
-{
-	if (j->scope == CR_SCOPE_PGRP || j->scope == CR_SCOPE_SESS)
-		return is_meant(j, p);
-	/* Parents change meanwhile: no more steps than there are processes. */
-	for (size_t i = 0; j->scope == CR_SCOPE_TREE && p && p->pid != j->target && i < n; i++)
-		p = parent_of(all, n, p);
-	return p && p->pid == j->target;
-}
-
-/*
- * Leave out those that are traced, or that trace; wherever they are on this machine. Who is traced
- * is an error even if the one who traces it, whose child it mostly is, would be left out with it.
- */
-static int skip_traced(const struct cr_job *j, const struct process *all, size_t n,
-		       struct resolved *r)
-{
-	for (size_t i = 0; i < n; i++) {
-		pid_t tracer = tracer_of(all[i].pid);
-
-		if (!tracer)
-			continue;
-		if (j->flags & CR_CHKPT_PTRACED_SKIP)
-			r->omit[r->n_omit++] = all[i].pid;
-		else if (j->flags & CR_CHKPT_PTRACER_SKIP && is_in_scope(j, all, n, &all[i]))
-			return CR_EPTRACED;
-		if (j->flags & CR_CHKPT_PTRACER_SKIP)
-			r->omit[r->n_omit++] = tracer;
-	}
-	return 0;
-}
-
-static int resolve(const struct cr_job *j, struct ckpt_dump_opts *o, struct resolved *r)
-{
-	_cleanup_free_ struct process *all = NULL;
-	size_t n;
+	unsigned int skip = (j->flags & CR_CHKPT_PTRACED_SKIP ? CKPT_SKIP_TRACED : 0) |
+			    (j->flags & CR_CHKPT_PTRACER_SKIP ? CKPT_SKIP_TRACERS : 0);
 	int rc;
 
 	o->pid = j->target;
 	o->only = j->scope == CR_SCOPE_PROC;
 	o->omit = j->omit;
 	o->n_omit = j->n_omit;
-	if ((j->scope == CR_SCOPE_PROC || j->scope == CR_SCOPE_TREE) &&
-	    !(j->flags & (CR_CHKPT_PTRACED_SKIP | CR_CHKPT_PTRACER_SKIP)))
+	if ((j->scope == CR_SCOPE_PROC || j->scope == CR_SCOPE_TREE) && !skip)
 		return 0;
-	all = list_processes(&n);
-	r->omit = calloc(3 * n + j->n_omit + 1, sizeof(*r->omit));
-	r->root = calloc(n + 1, sizeof(*r->root));
-	if (!all || !r->omit || !r->root)
-		return ENOMEM;
-	for (size_t i = 0; i < j->n_omit; i++)
-		r->omit[r->n_omit++] = j->omit[i];
-	rc = j->scope == CR_SCOPE_PGRP || j->scope == CR_SCOPE_SESS ? find_roots(j, all, n, r) : 0;
-	if (rc)
+	rc = ckpt_scope_find(s, (enum ckpt_scope_kind)j->scope, j->target, skip, scope, err);
+	if (rc == 0)
+		rc = add_omitted(j, scope);
+	if (rc < 0)
 		return rc;
-	rc = skip_traced(j, all, n, r);
-	if (rc)
-		return rc;
-	o->omit = r->omit;
-	o->n_omit = r->n_omit;
-	if (!r->n_roots)
-		return 0;
-	o->pid = r->root[0];
-	o->more = r->root + 1;
-	o->n_more = r->n_roots - 1;
+	o->omit = scope->omit;
+	o->n_omit = scope->n_omit;
+	o->pid = scope->root[0];
+	o->more = scope->root + 1;
+	o->n_more = scope->n_roots - 1;
 	return 0;
 }
 
@@ -355,7 +226,7 @@ static int dump(struct checkpoint *c, struct ckpt_err **err)
 	_cleanup_session_ struct ckpt_session *s = NULL;
 	struct ckpt_dump_result result;
 	struct cli_progress progress;
-	struct resolved r = { 0 };
+	struct ckpt_scope scope = { 0 };
 	struct ckpt_dump_opts o = {
 		.size = sizeof(o),
 		.output = c->image,
@@ -374,17 +245,16 @@ static int dump(struct checkpoint *c, struct ckpt_err **err)
 			.userdata = c,
 		},
 	};
-	int rc = -resolve(j, &o, &r);
+	int rc = ckpt_session_new(&s, err);
 
 	cli_progress_init(&progress, true);
 	if (rc == 0)
-		rc = ckpt_session_new(&s, err);
+		rc = resolve(j, s, &o, &scope, err);
 	if (rc == 0) {
 		ckpt_session_set_progress(s, cli_progress, &progress);
 		rc = ckpt_dump(s, &o, &result, err);
 	}
-	free(r.omit);
-	free(r.root);
+	ckpt_scope_free(&scope);
 	return rc;
 }
 

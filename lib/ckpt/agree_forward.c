@@ -4,66 +4,28 @@
 #include "agree.h"
 #include "look.h"
 #include "pids.h"
+#include "scope.h"
 #include "util.h"
 
 #include <errno.h>
 #include <stdlib.h>
 
-/* The first thread of a process that lives, in a listing of all. */
-static const struct rec_member *leader_of(const struct snapshot *s, pid_t pid)
-{
-	for (size_t i = 0; i < s->n_members; i++)
-		if (s->members[i]->tid == pid && s->members[i]->tgid == pid &&
-		    !s->members[i]->exit_state)
-			return s->members[i];
-	return NULL;
-}
-
-struct wanted {
-	const struct snapshot *s;
-	int scope;
-	pid_t target;
-};
-
-static bool is_wanted(const struct wanted *w, const struct rec_member *m)
-{
-	if (m->tid != m->tgid || m->exit_state)
-		return false;
-	return (w->scope == CR_SCOPE_PGRP   ? m->pgid
-		: w->scope == CR_SCOPE_SESS ? m->sid
-					    : m->tgid) == w->target;
-}
-
-static bool is_below(const struct snapshot *s, pid_t pid, pid_t above)
-{
-	const struct rec_member *m = leader_of(s, pid);
-
-	for (size_t i = 0; m && i < s->n_members; i++, m = leader_of(s, m->ppid))
-		if (m->tgid == above)
-			return true;
-	return false;
-}
-
 static bool is_in(const struct agree *a, const struct snapshot *s, pid_t pid)
 {
-	bool found = is_below(s, pid, a->root);
+	bool found = scope_is_below(s, pid, a->root);
 
 	for (size_t i = 0; i < a->n_more; i++)
-		found |= is_below(s, pid, a->more[i]);
+		found |= scope_is_below(s, pid, a->more[i]);
 	return found;
 }
 
 /* Whom a group, session or single process does not include. */
-static int omit_below(struct agree *a, const struct wanted *w)
+static int omit_all(struct agree *a, const struct snapshot *s, const struct ckpt_scope *scope)
 {
-	for (size_t i = 0; w->scope != CR_SCOPE_TREE && i < w->s->n_members; i++) {
-		const struct rec_member *m = w->s->members[i];
-		const struct rec_member *parent = leader_of(w->s, m->ppid);
-
-		if (m->tid == m->tgid && parent && is_wanted(w, parent) && !is_wanted(w, m) &&
-		    !is_in(a, w->s, m->tgid) && pids_add(&a->omit, &a->n_omit, m->tgid) < 0)
+	for (size_t i = 0; i < scope->n_omit; i++)
+		if (!is_in(a, s, scope->omit[i]) &&
+		    pids_add(&a->omit, &a->n_omit, scope->omit[i]) < 0)
 			return ENOMEM;
-	}
 	return 0;
 }
 
@@ -93,10 +55,10 @@ static int add_root(struct agree *a, const struct snapshot *s, pid_t pid)
 	if (a->opts.not_requester && pid == a->opts.requester)
 		return EDEADLK;
 	/* What is below it would be there twice. */
-	if (is_below(s, a->root, pid))
+	if (scope_is_below(s, a->root, pid))
 		return EOPNOTSUPP;
 	for (size_t i = 0; i < a->n_more; i++)
-		if (is_below(s, a->more[i], pid))
+		if (scope_is_below(s, a->more[i], pid))
 			return EOPNOTSUPP;
 	rc = find_new(a, pid);
 	return rc ? rc : pids_add(&a->more, &a->n_more, pid) < 0 ? ENOMEM : 0;
@@ -104,29 +66,25 @@ static int add_root(struct agree *a, const struct snapshot *s, pid_t pid)
 
 int agree_forward(struct agree *a, pid_t caller, int scope, pid_t target)
 {
-	struct wanted w = { .scope = scope, .target = target };
+	enum ckpt_scope_kind kind = (enum ckpt_scope_kind)scope;
 	const struct rec_member *self;
+	struct ckpt_scope found = { 0 };
 	struct snapshot *s = NULL;
-	bool found = false;
-	int rc = 0;
+	int rc;
 
 	if (snapshot_take(a->loader, NULL, 0, SNAPSHOT_MEMBERS, &s, NULL) < 0)
 		return EIO;
-	w.s = s;
-	self = leader_of(s, caller);
+	self = scope_leader(s, caller);
 	if (!target && self)
-		w.target = scope == CR_SCOPE_PGRP   ? self->pgid
-			   : scope == CR_SCOPE_SESS ? self->sid
-						    : caller;
-	for (size_t i = 0; i < s->n_members; i++)
-		found |= is_wanted(&w, s->members[i]);
-	rc = found ? omit_below(a, &w) : ESRCH;
-	for (size_t i = 0; rc == 0 && i < s->n_members; i++) {
-		const struct rec_member *m = s->members[i], *parent = leader_of(s, m->ppid);
-
-		if (is_wanted(&w, m) && !(parent && is_wanted(&w, parent)))
-			rc = add_root(a, s, m->tgid);
-	}
+		target = kind == CKPT_SCOPE_GROUP     ? self->pgid
+			 : kind == CKPT_SCOPE_SESSION ? self->sid
+						      : caller;
+	rc = -scope_find(s, kind, target, &found);
+	if (rc == 0)
+		rc = omit_all(a, s, &found);
+	for (size_t i = 0; rc == 0 && i < found.n_roots; i++)
+		rc = add_root(a, s, found.root[i]);
+	ckpt_scope_free(&found);
 	snapshot_free(s);
 	return rc;
 }

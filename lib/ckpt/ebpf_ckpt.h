@@ -203,6 +203,39 @@ struct ckpt_dump_result {
  * Checkpoint a process and its children, and theirs. The image exists whole and durable when this
  * returns 0, and not at all otherwise. On failure they run on untouched, whatever `after` says.
  */
+/* What the name of several processes may be. The numbers are those of cr_scope_t of <libcr.h>. */
+enum ckpt_scope_kind {
+	CKPT_SCOPE_PROCESS = 0,
+	CKPT_SCOPE_GROUP = 1, /* process group */
+	CKPT_SCOPE_SESSION = 2,
+	CKPT_SCOPE_TREE = 3, /* a process and its descendants */
+};
+
+#define CKPT_SKIP_TRACED  0x1 /* leave out who is being traced */
+#define CKPT_SKIP_TRACERS 0x2 /* leave out who traces others */
+
+/*
+ * Processes for struct ckpt_dump_opts: root[0] is `pid`, the others are `more`. With
+ * CKPT_SCOPE_PROCESS, `only` is to be set, too. Owned by the caller, ckpt_scope_free().
+ */
+struct ckpt_scope {
+	pid_t *root;
+	size_t n_roots;
+	pid_t *omit;
+	size_t n_omit;
+};
+
+/*
+ * Find the processes of a scope as the kernel has them now, zombies apart: the trees of its members
+ * that do not descend from other members, without what does not belong to it.
+ * skip: mask of CKPT_SKIP_*. With one of them, somebody who is traced, or traces, and is not to be
+ * left out, is an error at once.
+ * Returns 0, or a negative errno: -ESRCH (CKPT_E_NO_PROCESS), -EBUSY (CKPT_E_TRACED).
+ */
+int ckpt_scope_find(struct ckpt_session *s, enum ckpt_scope_kind kind, pid_t target,
+		    unsigned int skip, struct ckpt_scope *ret, struct ckpt_err **err);
+void ckpt_scope_free(struct ckpt_scope *scope);
+
 int ckpt_dump(struct ckpt_session *s, const struct ckpt_dump_opts *opts,
 	      struct ckpt_dump_result *ret, struct ckpt_err **err);
 
