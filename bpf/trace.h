@@ -63,8 +63,9 @@ enum trace_type {
 };
 
 /* trace_head.flags */
-#define TRACE_F_CUT 0x1 /* some part could not be read, or a path, command line, or list was cut   \
-			 */
+#define TRACE_F_CUT                                                                                \
+	0x1 /* some part could not be read, or a path, command line, or list was cut               \
+	     */
 #define TRACE_F_INVENTORY 0x2 /* FORK, EXEC, UNSHARE: TRACE_TABLE records of this table follow */
 #define TRACE_F_LAST	  0x4 /* TABLE, AREA: the last piece of the inventory */
 #define TRACE_F_COMPAT	  0x8 /* a call of the 32-bit kind; `nr` is the 64-bit call's all the same */
@@ -175,6 +176,9 @@ struct trace_appeared {
 struct trace_fd_new {
 	struct trace_head head;
 	__u64 files_id;
+	/* The call began after that: when the thread's traced call before it ended; 0: not known.
+	 */
+	__u64 since_ns;
 	__s32 fd;
 	__u32 nr;
 	__u32 cloexec;
@@ -183,13 +187,23 @@ struct trace_fd_new {
 	__s32 from;
 	__s32 pair; /* pipe, socketpair: the other end; else -1 */
 	__s32 of;   /* pidfd_open, pidfd_getfd, clone: pid of the process referred to; else 0 */
-	struct trace_file file;
-	/* struct trace_sock when file.sock_id; then names. */
+	struct trace_file file; /* file_id 0: it was closed by another thread already */
+				/* struct trace_sock when file.sock_id; then names. */
 };
 
+/*
+ * Calls of threads which share a table end in another order than they did their work: A's close(5)
+ * has freed the number and B's open() got it, and B's record comes first. The records tell what is
+ * behind the number when they are made (FD_NEW: file.file_id; FD_CLOSE: now_id), which is the truth
+ * at that place of the stream: a close whose now_id is what the number is known to refer to was of
+ * something before it; a FD_NEW over a number in use, of a call other than dup2 and dup3, tells
+ * that a close is done and will be reported yet.
+ */
 struct trace_fd_close {
 	struct trace_head head;
 	__u64 files_id;
+	__u64 since_ns;
+	__u64 now_id;	   /* of one number: the struct file that it refers to by now; 0: free */
 	__u32 first, last; /* equal: one */
 	__u32 nr;
 	__s32 ret; /* of close: 0, or an error that came after the number was given back */
@@ -402,8 +416,8 @@ _Static_assert(sizeof(struct trace_exec) == 112, "");
 _Static_assert(sizeof(struct trace_exit) == 104, "");
 _Static_assert(sizeof(struct trace_rename) == 72, "");
 _Static_assert(sizeof(struct trace_appeared) == 72, "");
-_Static_assert(sizeof(struct trace_fd_new) == 168, "");
-_Static_assert(sizeof(struct trace_fd_close) == 80, "");
+_Static_assert(sizeof(struct trace_fd_new) == 176, "");
+_Static_assert(sizeof(struct trace_fd_close) == 96, "");
 _Static_assert(sizeof(struct trace_fd_flags) == 80, "");
 _Static_assert(sizeof(struct trace_table_entry) == 16, "");
 _Static_assert(sizeof(struct trace_table) == 72 + 16 * TRACE_TABLE_MAX, "");
