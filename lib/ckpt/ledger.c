@@ -6,6 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+const char LEDGER_UNKNOWN[] = "unknown";
+
 void ledger_init(struct ledger *l)
 {
 	*l = (struct ledger){ 0 };
@@ -218,7 +220,7 @@ int ledger_exec(struct ledger *l, const struct ledger_at *at, pid_t old_tid, uin
 		rc = ledger_use_table(l, at, t, files_id);
 	for (size_t fd = 0; rc == 0 && t->table && fd < t->table->size; fd++)
 		if (t->table->fd[fd].object && t->table->fd[fd].cloexec)
-			rc = ledger_fd_close(l, at, t->table, (int)fd, 0, "exec");
+			rc = ledger_fd_drop(l, at, t->table, (int)fd, "exec");
 	/* POSIX timers do not survive (execve(2)). */
 	ledger_timers_drop(p, at->time_ns);
 	ledger_leave_mm(l, p);

@@ -5,8 +5,7 @@
  *
  * Reports of one descriptor table may come in another order than things happened, since each is
  * made when its system call ends: thread A's close(5) has freed the number, B's open() has got it
- * and says so first. Each report therefore tells when its call began and which open file it means,
- * and the ledger sorts it out; see ledger_fd_new() and ledger_fd_close().
+ * and says so first. The ledger sorts that out; see ledger_fd_new() and ledger_fd_close().
  *
  * Identities (*_id) are addresses of kernel objects, good for comparing as long as the object
  * lives; they never leave the engine.
@@ -30,7 +29,7 @@
 /* Who reports, and when. */
 struct ledger_at {
 	uint64_t time_ns;  /* of the report */
-	uint64_t enter_ns; /* when its system call began; time_ns where there is none */
+	uint64_t enter_ns; /* its system call began after that; 0: not known */
 	pid_t pid, tid;
 	const char *comm;
 	uint64_t stack; /* of the call, for the maker of resources; 0: not known */
@@ -43,14 +42,25 @@ struct ledger_count {
 	uint64_t inherited, made, closed, open, peak;
 };
 
+/* The kind of an object of which nothing but its identity is known: this very pointer. */
+extern const char LEDGER_UNKNOWN[];
+
 /* An open file. */
 struct ledger_object {
 	uint64_t file_id, inode_id, sock_id;
-	uint64_t number;   /* what it is called in the output; from 1 */
-	const char *kind;  /* static */
-	char *name;	   /* owned: path, or what a person would call it; "" */
-	unsigned int refs; /* descriptors in the ledger */
+	uint64_t number;       /* what it is called in the output; from 1 */
+	const char *kind;      /* static */
+	const char *told_kind; /* static: what became known of one of LEDGER_UNKNOWN; else NULL */
+	char *name;	       /* owned: path, or what a person would call it; "" */
+	int last_fd;	       /* under which it was seen last; for the output */
+	uint32_t sock_state;   /* TCP_*, as reported last; 0: not reported */
+	unsigned int refs;     /* descriptors in the ledger */
 };
+
+static inline const char *ledger_kind(const struct ledger_object *o)
+{
+	return o->told_kind ? o->told_kind : o->kind;
+}
 
 /* A descriptor, or a free number. */
 struct ledger_fd {
@@ -63,13 +73,13 @@ struct ledger_fd {
 	char maker[LEDGER_COMM_LEN];
 	bool cloexec;
 	bool inherited; /* by fork */
+	bool replaced;	/* by dup2 and its like */
 	uint8_t n_owed; /* closes that happened and are to be reported yet */
 };
 
 /* A close that was reported before what it closed. */
 struct ledger_early {
 	int fd;
-	uint64_t file_id;
 	uint64_t time_ns;
 	pid_t pid, tid;
 	char comm[LEDGER_COMM_LEN];
@@ -267,11 +277,15 @@ void ledger_leave_table(struct ledger *l, const struct ledger_at *at, struct led
 int ledger_fd_new(struct ledger *l, const struct ledger_at *at, struct ledger_table *t, int fd,
 		  const struct ledger_file *f, const char *by, bool cloexec, bool replaces);
 /*
- * A number was freed, which referred to file_id (0: not known) when the call began.
- * LEDGER_IGNORED: this is what an earlier report told already.
+ * A number was freed. now_id: to what it refers when that is reported; 0: it is free, or that is
+ * not known. LEDGER_IGNORED: there is nothing to tell, an earlier report has told it or a later one
+ * will.
  */
 int ledger_fd_close(struct ledger *l, const struct ledger_at *at, struct ledger_table *t, int fd,
-		    uint64_t file_id, const char *by);
+		    uint64_t now_id, const char *by);
+/* Whatever is there goes. */
+int ledger_fd_drop(struct ledger *l, const struct ledger_at *at, struct ledger_table *t, int fd,
+		   const char *by);
 int ledger_fd_cloexec(struct ledger *l, const struct ledger_at *at, struct ledger_table *t, int fd,
 		      bool cloexec);
 /* close_range(2): all of [first, last]; or give them the close-on-exec flag. */

@@ -3,11 +3,11 @@
  * The ledger's descriptor tables and open files.
  *
  * Reports are made when system calls end, so those of threads that share a table may be turned
- * around. What is known of every number is its open file, an identity, so that
- *  - a new file at a number that is taken means that someone's close is owed: it is told at once,
- *    and his report, which names the old file, is swallowed when it comes;
- *  - a close of a file that is not there means that its opener has yet to report: it is kept, and
- *    the two are told together then.
+ * around. In truth what is made and what is closed at one number alternate, so that
+ *  - something new at a number that is taken means that someone's close is owed: it is told at
+ *    once, and his report is swallowed when it comes;
+ *  - a close of nothing means that its opener has yet to report: it is kept, and the two are told
+ *    together then.
  */
 #include "ledger.h"
 #include "util.h"
@@ -100,6 +100,26 @@ static int object_new(struct ledger *l, const struct ledger_file *f, struct ledg
 	return 0;
 }
 
+/* Of an object that was known by its identity alone it is told what it is. */
+static int object_tell(struct ledger *l, struct ledger_object *o, const struct ledger_file *f,
+		       struct ledger_object **ret)
+{
+	char *name = strdup(f->name ? f->name : "");
+
+	if (!name)
+		return -ENOMEM;
+	free(o->name);
+	o->name = name;
+	o->inode_id = f->inode_id;
+	o->sock_id = f->sock_id;
+	/* Counted under the kind that it had: that count goes on, so that it balances. */
+	o->told_kind = f->kind;
+	if (o->sock_id)
+		idmap_put(&l->socks, o->sock_id, o);
+	*ret = o;
+	return 0;
+}
+
 /*
  * The object of an open file. An address is used again for another file when the first is gone,
  * which the ledger may not know yet (its last descriptor was in another's hands).
@@ -108,7 +128,10 @@ static int object_get(struct ledger *l, const struct ledger_file *f, struct ledg
 {
 	struct ledger_object *o = f->file_id ? idmap_get(&l->objects, f->file_id) : NULL;
 
-	if (o && o->inode_id == f->inode_id && o->kind == f->kind) {
+	if (o && o->kind == LEDGER_UNKNOWN && !o->told_kind && f->kind != LEDGER_UNKNOWN)
+		return object_tell(l, o, f, ret);
+	if (o &&
+	    ((o->inode_id == f->inode_id && o->kind == f->kind) || f->kind == LEDGER_UNKNOWN)) {
 		*ret = o;
 		return 0;
 	}
@@ -187,15 +210,14 @@ static struct ledger_fd *fill(struct ledger_table *t, const struct ledger_at *at
 }
 
 /* Has the close of this new entry been reported already? Then take that report out. */
-static bool take_early(struct ledger_table *t, const struct ledger_at *at, int fd, uint64_t file_id,
+static bool take_early(struct ledger_table *t, const struct ledger_at *at, int fd,
 		       struct ledger_early *ret)
 {
 	for (size_t i = 0; i < t->n_early; i++) {
 		struct ledger_early *e = &t->early[i];
 
 		/* One that is older than the call that made the entry is of something else. */
-		if (e->fd != fd || e->time_ns < at->enter_ns ||
-		    (e->file_id && file_id && e->file_id != file_id))
+		if (e->fd != fd || e->time_ns < at->enter_ns)
 			continue;
 		*ret = *e;
 		*e = t->early[--t->n_early];
@@ -204,7 +226,7 @@ static bool take_early(struct ledger_table *t, const struct ledger_at *at, int f
 	return false;
 }
 
-static int keep_early(struct ledger_table *t, const struct ledger_at *at, int fd, uint64_t file_id)
+static int keep_early(struct ledger_table *t, const struct ledger_at *at, int fd)
 {
 	if (!t->early) {
 		t->early = calloc(LEDGER_EARLY_MAX, sizeof(*t->early));
@@ -217,11 +239,18 @@ static int keep_early(struct ledger_table *t, const struct ledger_at *at, int fd
 	struct ledger_early *e = &t->early[t->n_early++];
 
 	*e = (struct ledger_early){
-		.fd = fd, .file_id = file_id, .time_ns = at->time_ns, .pid = at->pid, .tid = at->tid
+		.fd = fd, .time_ns = at->time_ns, .pid = at->pid, .tid = at->tid
 	};
 	if (at->comm)
 		strncpy(e->comm, at->comm, sizeof(e->comm) - 1);
 	return 0;
+}
+
+/* A snapshot was first: now it is known who made it, no more. */
+static bool confirms(const struct ledger_fd *e, const struct ledger_file *f)
+{
+	return e->object && !e->by && !e->inherited && f->file_id &&
+	       e->object->file_id == f->file_id;
 }
 
 int ledger_fd_new(struct ledger *l, const struct ledger_at *at, struct ledger_table *t, int fd,
@@ -229,10 +258,12 @@ int ledger_fd_new(struct ledger *l, const struct ledger_at *at, struct ledger_ta
 {
 	struct ledger_object *o;
 	struct ledger_early early;
-	int rc = table_reserve(t, fd);
+	int rc = table_reserve(t, fd), rc2 = 0;
 
 	if (rc < 0)
 		return rc == -EINVAL ? 0 : rc;
+	if (!replaces && confirms(&t->fd[fd], f))
+		clear(l, at, t, fd, NULL);
 	rc = object_get(l, f, &o);
 	if (rc < 0)
 		return rc;
@@ -242,45 +273,58 @@ int ledger_fd_new(struct ledger *l, const struct ledger_at *at, struct ledger_ta
 			t->fd[fd].n_owed++;
 		rc = clear(l, at, t, fd, replaces ? by : "close");
 	}
-	const struct ledger_made made = { .at = at,
-					  .fd = fd,
-					  .now = fill(t, at, fd, o, by, cloexec) };
+	struct ledger_fd *e = fill(t, at, fd, o, by, cloexec);
+	const struct ledger_made made = { .at = at, .fd = fd, .now = e };
 
-	if (rc == 0 && l->calls.made && !l->calls.silent)
-		rc = l->calls.made(l->calls.userdata, &made);
-	if (!replaces && take_early(t, at, fd, f->file_id, &early)) {
+	e->replaced = replaces;
+	if (l->calls.made && !l->calls.silent)
+		rc2 = l->calls.made(l->calls.userdata, &made);
+	rc = rc ? rc : rc2;
+	if (!replaces && take_early(t, at, fd, &early)) {
 		const struct ledger_at then = { .time_ns = at->time_ns,
-						.enter_ns = at->time_ns,
 						.pid = early.pid,
 						.tid = early.tid,
 						.comm = early.comm };
-		int rc2 = clear(l, &then, t, fd, "close");
 
+		rc2 = clear(l, &then, t, fd, "close");
 		rc = rc ? rc : rc2;
 	}
 	return rc;
 }
 
+/* Is this what the number refers to since before the call that reports a close of it ended? */
+static bool came_without_report(const struct ledger_fd *e)
+{
+	/* From a snapshot; or by dup2(2), which does not wait for anyone's close. */
+	return !e->by || e->replaced;
+}
+
 int ledger_fd_close(struct ledger *l, const struct ledger_at *at, struct ledger_table *t, int fd,
-		    uint64_t file_id, const char *by)
+		    uint64_t now_id, const char *by)
 {
 	int rc = table_reserve(t, fd);
 
 	if (rc < 0)
 		return rc == -EINVAL ? LEDGER_IGNORED : rc;
 	struct ledger_fd *e = &t->fd[fd];
-	bool same = e->object && (!file_id || !e->object->file_id || e->object->file_id == file_id);
 
-	/* It began before the number was given out anew: this is the close that made way for that.
-	 */
-	if (e->n_owed && (!same || at->enter_ns < e->made_ns)) {
+	e->touched_ns = at->time_ns;
+	if (e->n_owed) {
 		e->n_owed--;
 		return LEDGER_IGNORED;
 	}
-	if (same)
+	if (e->object && now_id && e->object->file_id == now_id && came_without_report(e))
+		return LEDGER_IGNORED;
+	if (e->object)
 		return clear(l, at, t, fd, by);
-	rc = keep_early(t, at, fd, file_id);
+	rc = keep_early(t, at, fd);
 	return rc < 0 ? rc : LEDGER_IGNORED;
+}
+
+int ledger_fd_drop(struct ledger *l, const struct ledger_at *at, struct ledger_table *t, int fd,
+		   const char *by)
+{
+	return ledger_fd(t, fd) ? clear(l, at, t, fd, by) : 0;
 }
 
 int ledger_fd_cloexec(struct ledger *l, const struct ledger_at *at, struct ledger_table *t, int fd,
@@ -307,11 +351,8 @@ int ledger_fd_range(struct ledger *l, const struct ledger_at *at, struct ledger_
 		if (cloexec) {
 			e->cloexec = true;
 			e->touched_ns = at->time_ns;
-		} else if (e->made_ns <= at->enter_ns || e->inherited) {
-			/* Others were given out meanwhile, perhaps behind it. */
-			rc = clear(l, at, t, (int)fd, "close_range");
 		} else {
-			e->touched_ns = at->time_ns;
+			rc = clear(l, at, t, (int)fd, "close_range");
 		}
 	}
 	return rc;
@@ -329,6 +370,9 @@ int ledger_fd_set(struct ledger *l, struct ledger_table *t, int fd, const struct
 	if (t->fd[fd].object)
 		clear(l, &at, t, fd, NULL);
 	t->fd[fd].n_owed = 0;
+	for (size_t i = 0; i < t->n_early; i++)
+		if (t->early[i].fd == fd)
+			t->early[i--] = t->early[--t->n_early];
 	if (!f)
 		return 0;
 	rc = object_get(l, f, &o);
