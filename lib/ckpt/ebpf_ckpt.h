@@ -379,7 +379,8 @@ void ckpt_observe_close(struct ckpt_observe *o); /* NULL is fine */
 
 struct ckpt_observed_kind {
 	const char *name; /* "regular", "tcp", ...; "area", "timer", "lock", "thread" */
-	uint64_t made, closed, open, peak;
+	/* open = inherited + made - closed; inherited: there before us, or got by fork */
+	uint64_t inherited, made, closed, open, peak;
 };
 
 struct ckpt_observed_process {
@@ -403,6 +404,7 @@ struct ckpt_observed_signal {
 	int signo;
 	const char *name;
 	uint64_t generated, delivered, ignored, pending, lost, blocked;
+	uint64_t timed;			    /* of those delivered */
 	uint64_t median_ns, p99_ns, max_ns; /* all 0: none was timed */
 };
 
@@ -412,7 +414,8 @@ struct ckpt_observed_leak {
 	const char *comm, *kind, *by; /* by: the system call that made them */
 	const char *example;	      /* path of one of them */
 	const char *stack;     /* functions, innermost first, a line each; "" when not known */
-	uint64_t n, oldest_ns; /* how many; age of the oldest */
+	bool at_exit;	       /* open when its process ended; pid is 0 then */
+	uint64_t n, oldest_ns; /* how many; when the oldest was made */
 };
 
 struct ckpt_observed {

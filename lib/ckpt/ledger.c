@@ -57,6 +57,7 @@ static void list_remove(struct ledger_process **first, struct ledger_process **l
 static void process_free(struct ledger_process *p)
 {
 	free(p->count);
+	free(p->exe);
 	free(p->timer);
 	ledger_signals_drop(p);
 	free(p);
@@ -155,13 +156,16 @@ int ledger_clone(struct ledger *l, const struct ledger_at *at, const struct ledg
 	struct ledger_process *from = parent ? parent->process : ledger_process(l, at->pid);
 	bool thread = c->pid == at->pid && c->tid != c->pid;
 	const char *comm = parent ? parent->comm : at->comm;
-	int rc = ledger_add_task(l, at, c->pid, c->tid, at->pid, comm, &t);
+	int rc = ledger_add_task(l, at, c->pid, c->tid, c->ppid ? c->ppid : at->pid, comm, &t);
 
 	if (rc < 0)
 		return rc;
 	if (!thread) {
 		t->process->start_ns = at->time_ns;
-		t->process->cgroup = c->cgroup;
+		/* CLONE_INTO_CGROUP apart, and nobody tells of that. */
+		t->process->cgroup = from ? from->cgroup : 0;
+		if (from && from->exe && !t->process->exe)
+			t->process->exe = strdup(from->exe);
 		rc = clone_mm(l, from, t->process, c->mm_id);
 	} else {
 		struct ledger_count *threads = ledger_count(t->process, "thread");

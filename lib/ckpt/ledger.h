@@ -53,6 +53,7 @@ struct ledger_object {
 	const char *told_kind; /* static: what became known of one of LEDGER_UNKNOWN; else NULL */
 	char *name;	       /* owned: path, or what a person would call it; "" */
 	int last_fd;	       /* under which it was seen last; for the output */
+	bool listens;	       /* name is its own address, else that of its peer (sockets) */
 	uint32_t sock_state;   /* TCP_*, as reported last; 0: not reported */
 	unsigned int refs;     /* descriptors in the ledger */
 };
@@ -97,20 +98,24 @@ struct ledger_table {
 	size_t n_open;
 	struct ledger_early *early; /* owned */
 	size_t n_early;
-	bool unsure; /* copied while others were changing the original: a snapshot is to tell */
+	uint64_t pass; /* of an audit that has seen it */
+	bool unsure;   /* copied while others were changing the original: a snapshot is to tell */
 };
 
 /* An address space. */
 struct ledger_mm {
 	uint64_t mm_id;
 	unsigned int n_users; /* processes */
+	uint64_t brk;
 	struct ranges areas;
 	bool known; /* a snapshot, or a parent, has told what it began with */
+	bool fresh; /* made by exec, its inventory being told */
 	uint64_t touched_ns;
 	/* While an audit is under way: what has been reported, and when. */
 	struct ledger_touch *touch; /* owned */
 	size_t n_touches, touches_size;
 	bool touch_all;
+	uint64_t pass; /* of an audit that has seen it */
 };
 
 #define LEDGER_TOUCHES_MAX 65536
@@ -139,7 +144,9 @@ struct ledger_process {
 	pid_t pid, ppid;
 	char comm[LEDGER_COMM_LEN];
 	uint64_t cgroup;
-	bool known; /* it was there before us */
+	char *exe;     /* owned; NULL: not known */
+	bool known;    /* it was there before us */
+	bool appeared; /* and is observed since a moment ago: a snapshot is to tell of it */
 	bool ended;
 	int exit_code, exit_signal;
 	uint64_t start_ns, end_ns;
@@ -231,9 +238,9 @@ void ledger_rename(struct ledger *l, pid_t tid, const char *comm);
 /* What a new task shares, or has got a copy of. */
 struct ledger_clone {
 	pid_t pid, tid;	   /* of the new one */
+	pid_t ppid;	   /* 0: at->pid */
 	uint64_t files_id; /* 0: none */
 	uint64_t mm_id;
-	uint64_t cgroup;
 };
 
 /* `at` is the parent. */

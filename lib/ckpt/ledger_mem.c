@@ -24,8 +24,10 @@ int ledger_use_mm(struct ledger *l, struct ledger_process *p, uint64_t mm_id,
 			return -ENOMEM;
 		}
 		mm->mm_id = mm_id;
-		if (like && !ranges_copy(&mm->areas, &like->areas))
+		if (like && !ranges_copy(&mm->areas, &like->areas)) {
 			mm->known = like->known;
+			mm->brk = like->brk;
+		}
 	}
 	ledger_leave_mm(l, p);
 	mm->n_users++;

@@ -106,7 +106,6 @@ struct ckpt_observe {
 	uint64_t cgroup_id;
 	pid_t *targets; /* owned */
 	size_t n_targets;
-	bool stacks;
 	/* Where events go: of the call that is under way. */
 	ckpt_event_fn *fn;
 	void *userdata;
@@ -129,19 +128,25 @@ struct ckpt_observe {
 	size_t n_told;
 	bool resync;	    /* something was lost, or is not known: ask a snapshot */
 	uint64_t resync_ns; /* when that was done last */
+	uint64_t resync_cost_ns;
+	uint64_t last_ns; /* time of the last record */
+	uint64_t passes;  /* of audits, so far */
 	bool lost_since_audit;
 	struct observe_differences found; /* by that; for the next audit */
 	uint64_t audit_ns;
-	struct observe_view *view;    /* owned */
-	struct symbols *symbols;      /* owned */
-	struct observe_stack **stack; /* owned: by id */
-	size_t n_stacks;
+	struct observe_view *view; /* owned */
+	struct left_table *left;   /* owned: left to the ends of processes */
+	struct symbols *symbols;   /* owned; NULL: stacks are not asked for */
+	struct idmap stack_text;   /* by id + 1: malloc'd */
 };
 
 /* Take records up to `max`, and not those that begin after until_ns (0: all that there are). Number
  * taken, or negative. */
 int observe_take(struct ckpt_observe *o, size_t max, uint64_t until_ns, struct ckpt_err **err);
 uint64_t observe_now_ns(void);
+/* "start" and what is known then, if that has not been told yet. 0 or o->stop. */
+int observe_greet(struct ckpt_observe *o);
+void observe_tell_lost(struct ckpt_observe *o, uint64_t time_ns);
 struct ledger_at observe_at(const struct trace_head *h);
 /* The task of a record, which is made known when it is not. */
 int observe_task(struct ckpt_observe *o, const struct ledger_at *at, struct ledger_task **ret);
@@ -160,12 +165,17 @@ observe_fn observe_map, observe_unmap, observe_protect, observe_remap, observe_b
 observe_fn observe_timer_new, observe_timer_set, observe_timer_delete, observe_lock;
 observe_fn observe_signal_generate, observe_signal_deliver, observe_signal_take;
 
+uint32_t observe_range_flags(uint64_t vm_flags);
+
 /* Callbacks of the ledger. */
 int observe_made(void *userdata, const struct ledger_made *m);
 int observe_closed(void *userdata, const struct ledger_closed *c);
 /* The event "process". */
 int observe_tell_process(struct ckpt_observe *o, const struct ledger_at *at,
 			 const struct ledger_process *p);
+
+/* Functions of a stack, innermost first, a line each; "" when not known. Borrowed. */
+const char *observe_stack_text(struct ckpt_observe *o, uint64_t stack);
 
 /* ---- observe_audit.c ---- */
 
