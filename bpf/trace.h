@@ -70,7 +70,25 @@ enum trace_type {
 #define TRACE_F_LAST	  0x4 /* TABLE, AREA: the last piece of the inventory */
 #define TRACE_F_COMPAT	  0x8 /* a call of the 32-bit kind; `nr` is the 64-bit call's all the same */
 #define TRACE_F_URING	  0x10 /* made through an io_uring ring, not by a call */
+#define TRACE_F_NO_PLACE  0x40 /* the names are one name, of what is in no tree of files */
 #define TRACE_F_AREAS	  0x20 /* FORK, EXEC: TRACE_AREA records of this mm follow */
+
+/*
+ * Why something is not told, beyond records that found no room in the ring. Only the programs and
+ * the loader need these.
+ */
+enum trace_cause {
+	TRACE_CAUSE_MARK = 0,	 /* a child could not be marked as observed: no memory */
+	TRACE_CAUSE_SCRATCH = 1, /* no place to put a record together */
+	TRACE_CAUSE_SOCKET = 2,	 /* the table of observed sockets is full */
+	TRACE_CAUSE_STACK =
+		3, /* the table of stacks is full, or two of them met; no record is lost */
+	TRACE_CAUSE_NR
+};
+
+/* What the marking iterator gives instead of numbers of threads, when it is asked for its reader.
+ */
+#define TRACE_MARK_SELF 0xffffffffU
 
 /*
  * How every record begins. `pid`, `tid`, `comm`: the task that the record is of, which is the one
@@ -164,11 +182,14 @@ struct trace_rename {
 	char to[TRACE_COMM_LEN];
 };
 
+#define TRACE_WHY_NAME	 1
+#define TRACE_WHY_CGROUP 2
+
 /* Is it one that the caller observes already? Then the record is not made. */
 struct trace_appeared {
 	struct trace_head head;
 	__u64 cgroup_id;
-	__u32 why; /* 1: name, 2: cgroup */
+	__u32 why; /* TRACE_WHY_* */
 	__u32 pad;
 };
 
