@@ -8,6 +8,9 @@
 
 #include "cli.h"
 
+/* ---- outputs ----------------------------------------------------------------------------------
+ */
+
 /* An event on its way to the outputs. */
 struct observe_line {
 	const struct ckpt_event *event;
@@ -46,12 +49,84 @@ struct observe_output {
 	void (*free)(struct observe_output *self);
 };
 
-/* Makers, NULL-terminated names in observe.c's table of outputs. All end the program without
- * memory. */
-struct observe_output *observe_text_new(FILE *out);		  /* lines for people */
-struct observe_output *observe_json_new(FILE *out);		  /* lines for programs */
-struct observe_output *observe_summary_new(FILE *out, bool json); /* the tables at the end */
+/* ---- observe_sink.c: where lines go -----------------------------------------------------------
+ */
+
+/*
+ * A buffer before a descriptor. Whoever reads it may be slow, or gone: writing waits for him, in a
+ * way that Ctrl-C can end.
+ */
+struct observe_sink {
+	int fd; /* borrowed, or owned when `owned` */
+	bool owned;
+	char *buf; /* owned */
+	size_t n, size;
+	int error; /* errno that stopped it; nothing is written from then on */
+	/* Asked while the reader lets us wait: not 0, give up. May be NULL. */
+	int signal_fd; /* becomes readable when it is worth asking; or -1 */
+	bool (*give_up)(void *userdata);
+	void *userdata;
+};
+
+void sink_init(struct observe_sink *s, int fd);
+void sink_put(struct observe_sink *s, const char *text, size_t len);
+void sink_text(struct observe_sink *s, const char *text);
+void sink_printf(struct observe_sink *s, const char *fmt, ...)
+	__attribute__((format(printf, 2, 3)));
+/* Write what is buffered. 0, or a negative errno, the first that occurred. */
+int sink_flush(struct observe_sink *s);
+void sink_done(struct observe_sink *s);
+
+/* ---- observe_json.c ---------------------------------------------------------------------------
+ */
+
+/* Append an event as one line of JSON, without the newline. */
+void observe_json_event(struct observe_sink *s, const struct ckpt_event *e);
+void observe_json_string(struct observe_sink *s, const char *text);
+
+/* ---- the forms of output. Makers end the program without memory ------------------------------
+ */
+
+/* Lines for people, and for programs. `brief`: only those about the whole, as "audit" is. */
+struct observe_output *observe_text_new(struct observe_sink *sink, bool brief);
+struct observe_output *observe_json_new(struct observe_sink *sink, bool brief);
 struct observe_output *observe_html_new(const char *path);
 struct observe_output *observe_top_new(void);
+
+/* observe_summary.c: the tables at the end; with `json` one line of them. 0, or a negative errno
+ * after saying so. */
+int observe_summary_put(struct observe_sink *s, struct ckpt_observe *o, bool json);
+
+/* ---- observe_filter.c -------------------------------------------------------------------------
+ */
+
+struct observe_filter;
+
+/* Add "KEY=VALUE[,VALUE...]" or "KEY!=...". NULL, or what is wrong with it (malloc'd). */
+char *observe_filter_add(struct observe_filter **f, const char *text);
+bool observe_filter_passes(const struct observe_filter *f, const struct ckpt_event *e);
+void observe_filter_free(struct observe_filter *f); /* NULL is fine */
+
+/* ---- observe_child.c: CMD ---------------------------------------------------------------------
+ */
+
+struct observe_child {
+	pid_t pid;		   /* 0: there is none */
+	struct observe_gate *gate; /* mapped: what it waits at */
+	bool ended;
+	int status; /* as wait(2) gives it */
+};
+
+/* Make a child that waits before its first instruction of `argv`. 0 or a negative errno. */
+int child_start(struct observe_child *c, char **argv);
+void child_go(struct observe_child *c);
+/* Has it ended? */
+bool child_poll(struct observe_child *c);
+void child_wait(struct observe_child *c);
+/* It never went, or shall not go on: kill it. */
+void child_kill(struct observe_child *c);
+/* The errno with which it could not be run; 0: it was. */
+int child_exec_errno(const struct observe_child *c);
+void child_done(struct observe_child *c);
 
 #endif

@@ -3,6 +3,7 @@
 #include "ledger.h"
 #include "util.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -15,8 +16,7 @@ void ledger_init(struct ledger *l)
 
 static void set_comm(char *to, const char *comm)
 {
-	strncpy(to, comm ? comm : "", LEDGER_COMM_LEN - 1);
-	to[LEDGER_COMM_LEN - 1] = '\0';
+	snprintf(to, LEDGER_COMM_LEN, "%s", comm ? comm : "");
 }
 
 struct ledger_task *ledger_task(const struct ledger *l, pid_t tid)
