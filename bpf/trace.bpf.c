@@ -9,7 +9,11 @@
  *   trace_task.bpf.h    fork, exec, exit, names; processes that are looked for
  *   trace_fd.bpf.h      descriptors
  *   trace_signal.bpf.h  signals
- *   trace_calls.bpf.h   the table of system calls
+ *   trace_sock.bpf.h    connections
+ *   trace_area.bpf.h    memory areas
+ *   trace_misc.bpf.h    timers, namespaces, file locks
+ *   trace_calls.bpf.h   the table of system calls, and the program that sees them return
+ *   trace_uring.bpf.h   requests of io_uring
  *   trace_mark.bpf.h    iterators by which the loader marks what exists already
  *
  * Each program is loaded only if this kernel has its tracepoint.
@@ -33,6 +37,8 @@ char LICENSE[] SEC("license") = "GPL";
 
 #include "trace_record.bpf.h"
 
+#include "trace_kinds.bpf.h"
+
 #include "trace_names.bpf.h"
 
 #include "trace_fd.bpf.h"
@@ -41,6 +47,14 @@ char LICENSE[] SEC("license") = "GPL";
 
 #include "trace_signal.bpf.h"
 
+#include "trace_sock.bpf.h"
+
+#include "trace_area.bpf.h"
+
+#include "trace_misc.bpf.h"
+
 #include "trace_calls.bpf.h"
+
+#include "trace_uring.bpf.h"
 
 #include "trace_mark.bpf.h"

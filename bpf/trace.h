@@ -290,7 +290,7 @@ struct trace_sock_call {
 struct trace_area {
 	__u64 start, end;
 	__u64 vm_flags;
-	__u64 pgoff_bytes;
+	__u64 pgoff_bytes;	      /* in its file; anonymous: 0 */
 	__u64 file_id, inode_id, ino; /* 0: anonymous */
 	__u32 dev_major, dev_minor;
 };
@@ -311,7 +311,8 @@ struct trace_map {
 struct trace_range {
 	struct trace_head head;
 	__u64 mm_id;
-	__u64 start, end; /* whole pages; shmdt: end is the end of the segment's areas */
+	__u64 start, end; /* whole pages; shmdt, io_destroy: end is start, and all is gone that was
+			   * made there by shmat or io_setup at once */
 	__u32 nr;
 	__u32 prot;	/* PROT_*, of TRACE_PROTECT */
 	__u64 vm_flags; /* TRACE_PROTECT: of the first area in the range afterwards; 0: not read */

@@ -84,8 +84,11 @@
 #define NR_map_shadow_stack	   453
 #define NR_open_tree_attr	   467
 
-#define EBADF  9
-#define EEXIST 17
+#define EBADF	    9
+#define EFAULT	    14
+#define EEXIST	    17
+#define ENOTSOCK    88
+#define ERESTARTSYS 512 /* and the like, up to 516: the call will be made again */
 
 /* linux/sched.h */
 #define CLONE_VM	0x100

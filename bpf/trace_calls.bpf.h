@@ -8,52 +8,8 @@
 #ifndef EBPF_CKPT_TRACE_CALLS_BPF_H
 #define EBPF_CKPT_TRACE_CALLS_BPF_H
 
-#define CALLS_MAX   512
-#define TS_COMPAT   2
-#define ERESTARTSYS 512 /* and the like, up to 516: the call will be made again */
-
-/* What a call does, seen from here. */
-enum call_kind {
-	CALL_NONE = 0,
-	CALL_FD, /* its result is a new descriptor */
-	CALL_DUP,
-	CALL_DUP2,
-	CALL_FCNTL,
-	CALL_PIPE,
-	CALL_SOCKETPAIR,
-	CALL_ACCEPT,
-	CALL_PIDFD_OPEN,
-	CALL_PIDFD_GETFD,
-	CALL_CLONE,
-	CALL_SIGNALFD,
-	CALL_SECCOMP,
-	CALL_LANDLOCK,
-	CALL_BPF,
-	CALL_IOCTL,
-	CALL_RECVMSG,
-	CALL_RECVMMSG,
-	CALL_CLOSE,
-	CALL_CLOSE_RANGE,
-	CALL_UNSHARE,
-	CALL_SETNS,
-	CALL_SOCKET_CALL,
-	CALL_MMAP,
-	CALL_MUNMAP,
-	CALL_MPROTECT,
-	CALL_MREMAP,
-	CALL_BRK,
-	CALL_SHMAT,
-	CALL_SHMDT,
-	CALL_IO_SETUP,
-	CALL_IO_DESTROY,
-	CALL_TIMER_CREATE,
-	CALL_TIMER_SETTIME,
-	CALL_TIMER_DELETE,
-	CALL_SETITIMER,
-	CALL_ALARM,
-	CALL_TIMERFD_SETTIME,
-	CALL_SIGTIMEDWAIT,
-};
+#define CALLS_MAX 512
+#define MAX_ERRNO 4095 /* results below -MAX_ERRNO are addresses */
 
 /* By number. */
 static const volatile __u8 call_kind[CALLS_MAX] = {
@@ -106,6 +62,29 @@ static const volatile __u8 call_kind[CALLS_MAX] = {
 	[NR_close] = CALL_CLOSE,
 	[NR_close_range] = CALL_CLOSE_RANGE,
 	[NR_unshare] = CALL_UNSHARE,
+	[NR_setns] = CALL_SETNS,
+	[NR_bind] = CALL_SOCKET_CALL,
+	[NR_listen] = CALL_SOCKET_CALL,
+	[NR_connect] = CALL_SOCKET_CALL,
+	[NR_shutdown] = CALL_SOCKET_CALL,
+	[NR_mmap] = CALL_MMAP,
+	[NR_map_shadow_stack] = CALL_MMAP,
+	[NR_remap_file_pages] = CALL_REMAP_FILE_PAGES,
+	[NR_munmap] = CALL_MUNMAP,
+	[NR_mprotect] = CALL_MPROTECT,
+	[NR_pkey_mprotect] = CALL_MPROTECT,
+	[NR_mremap] = CALL_MREMAP,
+	[NR_brk] = CALL_BRK,
+	[NR_shmat] = CALL_SHMAT,
+	[NR_shmdt] = CALL_SHMDT,
+	[NR_io_setup] = CALL_IO_SETUP,
+	[NR_io_destroy] = CALL_IO_DESTROY,
+	[NR_timer_create] = CALL_TIMER_CREATE,
+	[NR_timer_settime] = CALL_TIMER_SETTIME,
+	[NR_timer_delete] = CALL_TIMER_DELETE,
+	[NR_setitimer] = CALL_SETITIMER,
+	[NR_alarm] = CALL_ALARM,
+	[NR_timerfd_settime] = CALL_TIMERFD_SETTIME,
 	[NR_rt_sigtimedwait] = CALL_SIGTIMEDWAIT,
 };
 
@@ -189,11 +168,17 @@ static __always_inline void on_other_call(struct call *c, __u8 kind)
 	switch (kind) {
 	case CALL_UNSHARE:
 		files_unshared(c);
+		on_namespace(c);
+		break;
+	case CALL_SETNS:
+		on_namespace(c);
 		break;
 	case CALL_SIGTIMEDWAIT:
 		on_sigtimedwait(c);
 		break;
 	default:
+		if (!on_area_call(c, kind))
+			on_timer_call(c, kind);
 		break;
 	}
 }
@@ -227,7 +212,9 @@ int BPF_PROG(trace_sys_exit, struct pt_regs *regs, long ret)
 	/* The number is given back even when writing back what was left to write fails. */
 	if (kind == CALL_CLOSE && ret != -EBADF)
 		fd_close(&c, (__u32)c.arg[0], (__u32)c.arg[0]);
-	else if (ret >= 0 && !on_fd_call(&c, kind))
+	else if (kind == CALL_SOCKET_CALL)
+		on_sock_call(&c);
+	else if ((ret >= 0 || ret < -MAX_ERRNO) && !on_fd_call(&c, kind))
 		on_other_call(&c, kind);
 	c.self->since_ns = bpf_ktime_get_ns();
 	return 0;

@@ -104,6 +104,13 @@ int BPF_PROG(trace_cgroup_attach, struct cgroup *cgroup, const char *path, struc
 
 /* --- fork --- */
 
+/* Is the address space of the child a copy of one that other threads may have changed meanwhile? */
+static __always_inline bool fork_copies_beside_others(struct task_struct *parent, __u64 clone_flags)
+{
+	return with_areas && is_wanted(TRACE_AREA) && !(clone_flags & CLONE_VM) &&
+	       BPF_CORE_READ(parent, mm, mm_users.counter) > 1;
+}
+
 static __always_inline void fork_record(struct task_struct *parent, struct task_struct *child,
 					__u64 clone_flags)
 {
@@ -111,13 +118,12 @@ static __always_inline void fork_record(struct task_struct *parent, struct task_
 	bool inventory, areas;
 
 	inventory = !(clone_flags & CLONE_FILES) && BPF_CORE_READ(parent, files, count.counter) > 1;
-	areas = with_areas && !(clone_flags & CLONE_VM) &&
-		BPF_CORE_READ(parent, mm, mm_users.counter) > 1;
+	areas = fork_copies_beside_others(parent, clone_flags);
 	out = record_new(trace_fork, TRACE_FORK, parent);
 	if (!out)
 		return;
 	out->head.flags = (inventory && is_wanted(TRACE_TABLE) ? TRACE_F_INVENTORY : 0) |
-			  (areas && is_wanted(TRACE_AREA) ? TRACE_F_AREAS : 0);
+			  (areas ? TRACE_F_AREAS : 0);
 	out->child_pid = group_nr(child, OBSERVER);
 	out->child_tid = task_nr(child, OBSERVER);
 	out->clone_flags = clone_flags;

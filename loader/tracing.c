@@ -39,6 +39,21 @@ static const struct {
 	  1ULL << TRACE_SIGNAL_GENERATE },
 	{ "trace_signal_deliver", "signal_deliver", "delivery of signals",
 	  1ULL << TRACE_SIGNAL_DELIVER },
+	{ "trace_sock_state", "inet_sock_set_state", "states of connections",
+	  1ULL << TRACE_SOCK_STATE },
+	{ "trace_sock_destroy", "tcp_destroy_sock", "ends of connections (they are only forgotten)",
+	  1ULL << TRACE_SOCK_STATE },
+	{ "trace_posix_lock", "posix_lock_inode", "locks of fcntl(2)", 1ULL << TRACE_LOCK },
+	{ "trace_flock", "flock_lock_inode", "locks of flock(2)", 1ULL << TRACE_LOCK },
+	{ "trace_add_lease", "generic_add_lease", "leases", 1ULL << TRACE_LOCK },
+	{ "trace_delete_lease", "generic_delete_lease", "ends of leases", 1ULL << TRACE_LOCK },
+	{ "trace_uring", "io_uring_complete", "descriptors made and closed through io_uring",
+	  1ULL << TRACE_FD_NEW | 1ULL << TRACE_FD_CLOSE },
+	/* After the programs whose records announce them. */
+	{ "trace_exec_areas", "sched_process_exec", "memory areas of new programs",
+	  1ULL << TRACE_AREA },
+	{ "trace_newtask_areas", "task_newtask", "memory areas of children of threads",
+	  1ULL << TRACE_AREA },
 	{ "trace_sys_exit", "sys_exit", "descriptors, memory areas, timers: all that calls make",
 	  ~0ULL },
 };
@@ -129,6 +144,7 @@ static int choose_programs(struct tracing *t, const struct tracing_options *o,
 			   const struct btf *kernel)
 {
 	uint64_t types = o->types ? o->types : ~0ULL;
+	bool areas = btf__find_by_name_kind(kernel, "bpf_iter_task_vma_new", BTF_KIND_FUNC) > 0;
 	char name[64];
 
 	t->missing = calloc(N_TRACEPOINTS, sizeof(*t->missing));
@@ -139,7 +155,8 @@ static int choose_programs(struct tracing *t, const struct tracing_options *o,
 
 		prog = bpf_object__find_program_by_name(t->skel->obj, tracepoints[i].prog);
 		snprintf(name, sizeof(name), "btf_trace_%s", tracepoints[i].tracepoint);
-		if (!(types & tracepoints[i].types)) {
+		if (!(types & tracepoints[i].types) ||
+		    (tracepoints[i].types == 1ULL << TRACE_AREA && !areas)) {
 			bpf_program__set_autoload(prog, false);
 		} else if (btf__find_by_name_kind(kernel, name, BTF_KIND_TYPEDEF) < 0) {
 			bpf_program__set_autoload(prog, false);
@@ -377,6 +394,10 @@ int tracing_stack(struct tracing *t, int32_t id, struct tracing_frame ret[TRACE_
 	if (id < 0 || bpf_map_lookup_elem(bpf_map__fd(t->skel->maps.stacks), &id, frames) < 0)
 		return -ENOENT;
 	for (n = 0; n < TRACE_STACK_FRAMES && frames[n].status != BPF_STACK_BUILD_ID_EMPTY; n++) {
+		/* Where frames are not linked by frame pointers, what looks like one may lie
+		 * outside of all areas; the kernel then gives the distance to the next one. */
+		if (frames[n].status == BPF_STACK_BUILD_ID_VALID && (int64_t)frames[n].offset < 0)
+			break;
 		ret[n] = (struct tracing_frame){
 			.has_build_id = frames[n].status == BPF_STACK_BUILD_ID_VALID,
 			.at = frames[n].offset,

@@ -198,12 +198,12 @@ static bool take_rest(struct tracing *t, struct tracing_event *e)
 	case TRACE_MAP: {
 		const struct trace_map *rec = (const void *)e->head;
 
-		return !rec->area.file_id || take_names(t, e, sizeof(*rec), rec->names_len);
+		return !rec->names_len || take_names(t, e, sizeof(*rec), rec->names_len);
 	}
 	case TRACE_AREA: {
 		const struct trace_area_rec *rec = (const void *)e->head;
 
-		return !rec->area.file_id || take_names(t, e, sizeof(*rec), rec->names_len);
+		return !rec->names_len || take_names(t, e, sizeof(*rec), rec->names_len);
 	}
 	case TRACE_TABLE:
 		return table->n <= TRACE_TABLE_MAX &&

@@ -126,6 +126,7 @@ struct tty_ldisc_ops;
 struct tty_port;
 struct tty_struct;
 struct unix_address;
+struct user_msghdr;
 struct user_namespace;
 struct userfaultfd_ctx;
 struct uts_namespace;
@@ -676,6 +677,15 @@ struct io_accept {
 
 struct io_socket {
 	unsigned int file_slot;
+};
+
+struct io_pipe {
+	int *fds;
+	int file_slot;
+};
+
+struct io_sr_msg {
+	struct user_msghdr *umsg;
 };
 
 struct sigpending {
