@@ -509,16 +509,16 @@ int ckpt_observe_audit(struct ckpt_observe *o, ckpt_event_fn *fn, void *userdata
 		c.differences.row[i].because = "events were lost";
 	if (rc == 0 && !o->stop && tell_audit(o, &c, balanced, begin) < 0)
 		rc = ckpt_fail_nomem(err);
-	/* It has been said: go on from what is true. */
+	/* It has been said: go on from what is true. What is lost from here on is the next one's. */
 	observe_differences_done(&o->found);
+	o->lost_since_audit = false;
 	if (rc == 0 && !o->stop && (c.differences.total || lost)) {
 		struct observe_compared mended = { 0 };
 
 		rc = observe_compare(o, NULL, 0, true, &mended, err);
 		observe_differences_done(&mended.differences);
-		o->resync = false;
+		o->resync = o->lost_since_audit;
 	}
-	o->lost_since_audit = false;
 	observe_differences_done(&c.differences);
 	o->fn = NULL;
 	if (rc == 0 && ret_balanced)
