@@ -122,7 +122,7 @@ struct ckpt_observe {
 
 	struct {
 		const char *cause;
-		uint64_t count;
+		uint64_t count, before; /* before: when it began */
 	} told[OBSERVE_CAUSES_MAX];
 
 	size_t n_told;
