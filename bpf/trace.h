@@ -286,7 +286,7 @@ struct trace_sock_call {
 	__u8 addr[TRACE_ADDR_MAX]; /* the call's struct sockaddr */
 };
 
-/* Source: struct vm_area_struct. */
+/* Source: struct vm_area_struct. Shared areas are those with VM_MAYSHARE (0x80) in vm_flags. */
 struct trace_area {
 	__u64 start, end;
 	__u64 vm_flags;

@@ -7,7 +7,7 @@
 #define EBPF_CKPT_TRACE_AREA_BPF_H
 
 #define PAGE_BYTES	 4096ULL
-#define VM_SHARED_BIT	 0x8
+#define VM_SHARED_BITS	 0x88 /* and VM_MAYSHARE */
 #define VM_HUGETLB_BIT	 0x400000
 #define MAP_TYPE_BITS	 0xf
 #define MAP_ANONYMOUS	 0x20
@@ -104,7 +104,7 @@ static __always_inline void area_from_arguments(struct trace_area *area, struct 
 	area->vm_flags = c->arg[2] & 7;
 	area->file_id = 0;
 	if ((c->arg[3] & MAP_TYPE_BITS) != 2 /* MAP_PRIVATE */)
-		area->vm_flags |= VM_SHARED_BIT;
+		area->vm_flags |= VM_SHARED_BITS;
 	if (c->nr != NR_mmap || (c->arg[3] & MAP_ANONYMOUS))
 		return;
 	area->pgoff_bytes = c->arg[5];

@@ -165,6 +165,7 @@ static int choose_programs(struct tracing *t, const struct tracing_options *o,
 							  tracepoints[i].what };
 		}
 	}
+	t->skel->rodata->with_areas = areas;
 	return 0;
 }
 
@@ -280,13 +281,15 @@ void tracing_close(struct tracing *t)
 static int run_iterator(struct bpf_program *prog, union bpf_iter_link_info *over, size_t *ret)
 {
 	LIBBPF_OPTS(bpf_iter_attach_opts, opts, .link_info = over, .link_info_len = sizeof(*over));
+	libbpf_print_fn_t previous = libbpf_listen();
 	struct bpf_link *link = bpf_program__attach_iter(prog, &opts);
 	uint32_t tids[256];
-	int fd, rc = 0;
+	int fd, rc = link ? 0 : -errno;
 	ssize_t n;
 
-	if (!link)
-		return -errno;
+	libbpf_set_print(previous);
+	if (rc < 0)
+		return rc;
 	*ret = 0;
 	fd = bpf_iter_create(bpf_link__fd(link));
 	if (fd < 0) {
