@@ -93,8 +93,10 @@ void observe_tell_lost(struct ckpt_observe *o, uint64_t time_ns)
 		if (lost[i].count <= *told)
 			continue;
 		*told = lost[i].count;
-		o->lost += more;
-		o->resync = o->lost_since_audit = true;
+		if (!lost[i].whole) {
+			o->lost += more;
+			o->resync = o->lost_since_audit = true;
+		}
 
 		struct event *e = event_begin(o, "lost", &at);
 

@@ -75,7 +75,7 @@ const char *observe_kind_traced(const struct trace_file *f, const struct trace_s
 
 /* ---- observe.c ---- */
 
-#define OBSERVE_CAUSES_MAX 32
+#define OBSERVE_CAUSES_MAX 128
 
 struct observe_difference {
 	pid_t pid;
