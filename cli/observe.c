@@ -253,20 +253,27 @@ static void take_signals(struct run *r)
 	}
 }
 
-static bool is_interrupted(const struct run *r)
+/* How many of them it takes: the first one is the command's. */
+static unsigned int interrupts_enough(const struct run *r)
 {
-	return r->n_interrupts > (r->child.pid && !r->child.ended ? 1u : 0u);
+	return r->child.pid && !r->child.ended ? 2 : 1;
 }
 
-/* Asked by the sink while a reader does not read. */
+static bool is_interrupted(const struct run *r)
+{
+	return r->n_interrupts >= interrupts_enough(r);
+}
+
+/*
+ * Asked by the sink while a reader does not read: after the end of the observation the rest of the
+ * output is still wanted, until we are interrupted once more.
+ */
 static bool give_up(void *userdata)
 {
 	struct run *r = userdata;
-	unsigned int before = r->n_interrupts;
 
 	take_signals(r);
-	/* The first one ends the observation; the rest of the output is still wanted. */
-	return r->ending ? r->n_interrupts > before : r->n_interrupts > before + 1;
+	return r->n_interrupts > interrupts_enough(r);
 }
 
 static int on_event(void *userdata, const struct ckpt_event *e)
@@ -530,7 +537,8 @@ static int finish(struct run *r, struct ckpt_err **err)
 		return fail(r, rc, *err);
 	if (!r->a->common.json && !r->a->top && (!r->a->common.quiet || r->a->summary))
 		rc2 = observe_summary_put(&r->sink, r->o, false);
-	return rc || rc2 || !balanced ? CLI_FAILED : CLI_OK;
+	/* Of a command, the exit status is the command's. */
+	return rc || rc2 || (!balanced && !r->child.pid) ? CLI_FAILED : CLI_OK;
 }
 
 /* Its exit status, when there is a command. */

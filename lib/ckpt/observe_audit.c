@@ -21,8 +21,9 @@
 /* How long after the pass before each one is made. */
 static const unsigned int rest_ms[] = { 0, 0, 2, 10, 50, 150, 300, 500 };
 
-#define PASSES_MAX   (sizeof(rest_ms) / sizeof(rest_ms[0]))
-#define PASSES_LEAST 7 /* before something that was found is a difference */
+#define PASSES_MAX    (sizeof(rest_ms) / sizeof(rest_ms[0]))
+#define PASSES_MOVING 4 /* for what moves in each of them */
+#define PASSES_LEAST  7 /* before something that was found is a difference */
 
 /* Rows that are kept of differences; all are counted. */
 #define ROWS_MAX 1000
@@ -389,9 +390,10 @@ static int passes(struct audit_pass *a, struct observe_differences *before, stru
 		a->first = false;
 		if (rc < 0)
 			return rc;
-		bool done =
-			!a->moving &&
-			(a->mend ? !a->found.n : count_confirmed(&a->found, before) == a->found.n);
+		bool settled = !a->found.n || (!a->mend && i + 1 >= PASSES_LEAST &&
+					       count_confirmed(&a->found, before) == a->found.n);
+		/* What never rests is not waited for. */
+		bool done = settled && (!a->moving || i + 1 >= PASSES_MOVING);
 
 		if (done || i + 1 == PASSES_MAX || a->o->stop) {
 			ret->moving = a->moving;
