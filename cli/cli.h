@@ -96,6 +96,7 @@ size_t cli_decode(const char *text, uint32_t *ret);
 bool cli_acts(uint32_t c);
 /* Zeroed memory; ends the program without it. */
 void *cli_alloc(size_t size);
+void *cli_realloc(void *p, size_t size);
 char *cli_format(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 
 #define CLI_NUMBER_MAX 32

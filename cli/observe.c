@@ -10,14 +10,16 @@
 #include <limits.h>
 #include <poll.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #define OUTPUTS_MAX 4
 /* Events may wait for this long in the kernel before we look (see ckpt_observe_fd()). */
-#define LOOK_MS 50
-#define IDLE_US 250000
+#define LOOK_MS	    50
+#define IDLE_US	    250000
+#define NICE_PROMPT (-10)
 
 struct observe_args {
 	struct cli_common common;
@@ -551,6 +553,19 @@ static int child_status(struct run *r, int status)
 	return WEXITSTATUS(r->child.status) ? WEXITSTATUS(r->child.status) : status;
 }
 
+/*
+ * Programs that keep all CPUs busy would leave us none, and what they do meanwhile be lost. We use
+ * no more than it takes to keep up with them. Not everybody may; then it is as it is.
+ */
+static void be_prompt(void)
+{
+	errno = 0;
+	int nice = getpriority(PRIO_PROCESS, 0);
+
+	if (!errno && nice > NICE_PROMPT)
+		setpriority(PRIO_PROCESS, 0, NICE_PROMPT);
+}
+
 static int observe(struct run *r)
 {
 	_cleanup_session_ struct ckpt_session *s = NULL;
@@ -564,6 +579,7 @@ static int observe(struct run *r)
 		end_outputs(r, NULL);
 		return fail(r, rc, err);
 	}
+	be_prompt();
 	child_go(&r->child);
 	rc = observe_loop(r, &err);
 	if (rc < 0)

@@ -6,8 +6,10 @@
 #include <string.h>
 
 /* Rows of a table for people; JSON has all of them. */
-#define PROCESSES_SHOWN 40
-#define LEFT_SHOWN	20
+#define ROWS_SHOWN 40
+/* With more, those that ended are told together, by name. */
+#define PROCESSES_SINGLE 8
+#define LEFT_SHOWN	 20
 
 /* ---- for people ---- */
 
@@ -18,45 +20,105 @@ static void put_name(struct observe_sink *s, const char *text, int width)
 	sink_printf(s, "%-*s", width, safe);
 }
 
-static void put_process_head(struct observe_sink *s, const struct ckpt_observed_process *p)
+/* Processes as one row: those that ended and have the same name, when there are many. */
+struct row {
+	const struct ckpt_observed_process *first;
+	uint64_t n, events;
+	struct ckpt_observed_kind *kind; /* owned */
+	size_t n_kinds;
+};
+
+static void add_kinds(struct row *row, const struct ckpt_observed_process *p)
 {
+	for (size_t i = 0; i < p->n_kinds; i++) {
+		const struct ckpt_observed_kind *from = &p->kind[i];
+		size_t k = 0;
+
+		while (k < row->n_kinds && strcmp(row->kind[k].name, from->name) != 0)
+			k++;
+		if (k == row->n_kinds) {
+			row->kind = cli_realloc(row->kind, (k + 1) * sizeof(*row->kind));
+			row->kind[row->n_kinds++] =
+				(struct ckpt_observed_kind){ .name = from->name };
+		}
+		struct ckpt_observed_kind *to = &row->kind[k];
+
+		to->inherited += from->inherited;
+		to->made += from->made;
+		to->closed += from->closed;
+		to->open += from->open;
+		if (from->peak > to->peak)
+			to->peak = from->peak;
+	}
+}
+
+static size_t make_rows(const struct ckpt_observed *v, struct row *row)
+{
+	bool fold = v->n_processes > PROCESSES_SINGLE;
+	size_t n = 0;
+
+	for (size_t i = 0; i < v->n_processes; i++) {
+		const struct ckpt_observed_process *p = &v->process[i];
+		size_t k = fold && p->ended ? 0 : n;
+
+		while (k < n && !(row[k].first->ended && !strcmp(row[k].first->comm, p->comm)))
+			k++;
+		if (k == n)
+			row[n++] = (struct row){ .first = p };
+		row[k].n += p->n_folded ? p->n_folded : 1;
+		row[k].events += p->events;
+		add_kinds(&row[k], p);
+	}
+	return n;
+}
+
+static void put_row_head(struct observe_sink *s, const struct row *row)
+{
+	const struct ckpt_observed_process *p = row->first;
 	char number[CLI_NUMBER_MAX];
 	_cleanup_free_ char *comm = cli_escape(p->comm, false);
 
-	if (p->n_folded)
-		sink_printf(s, "%" PRIu64 " more that ended%s%s", p->n_folded, *comm ? ": " : "",
-			    comm);
+	if (row->n > 1 || p->n_folded)
+		sink_printf(s, "%s: %" PRIu64 " that ended", *comm ? comm : "others", row->n);
 	else
 		sink_printf(s, "%d %s", p->pid, comm);
-	if (p->ended && !p->n_folded && p->exit_signal)
+	if (p->ended && row->n == 1 && p->exit_signal)
 		sink_printf(s, ", killed by signal %d", p->exit_signal);
-	else if (p->ended && !p->n_folded)
+	else if (p->ended && row->n == 1)
 		sink_printf(s, ", exit status %d", p->exit_code);
-	if (p->start_ns && p->end_ns)
+	if (p->start_ns && p->end_ns && row->n == 1)
 		sink_printf(s, " after %s", cli_nanoseconds(p->end_ns - p->start_ns, number));
-	sink_printf(s, ", %" PRIu64 " events\n", p->events);
+	sink_printf(s, ", %" PRIu64 " events\n", row->events);
+}
+
+static void put_row(struct observe_sink *s, const struct row *row)
+{
+	put_row_head(s, row);
+	if (row->n_kinds)
+		sink_printf(s, "  %-12s %9s %9s %9s %9s %9s\n", "kind", "at first", "made",
+			    "closed", "open", "most");
+	for (size_t k = 0; k < row->n_kinds; k++) {
+		const struct ckpt_observed_kind *c = &row->kind[k];
+
+		sink_printf(s,
+			    "  %-12s %9" PRIu64 " %9" PRIu64 " %9" PRIu64 " %9" PRIu64 " %9" PRIu64
+			    "\n",
+			    c->name, c->inherited, c->made, c->closed, c->open, c->peak);
+	}
 }
 
 static void put_processes(struct observe_sink *s, const struct ckpt_observed *v)
 {
-	size_t shown = v->n_processes < PROCESSES_SHOWN ? v->n_processes : PROCESSES_SHOWN;
+	_cleanup_free_ struct row *row = cli_alloc((v->n_processes + 1) * sizeof(*row));
+	size_t n = make_rows(v, row);
 
-	for (size_t i = 0; i < shown; i++) {
-		const struct ckpt_observed_process *p = &v->process[i];
-
-		put_process_head(s, p);
-		if (p->n_kinds)
-			sink_printf(s, "  %-12s %9s %9s %9s %9s %9s\n", "kind", "at first", "made",
-				    "closed", "open", "most");
-		for (size_t k = 0; k < p->n_kinds; k++)
-			sink_printf(s,
-				    "  %-12s %9" PRIu64 " %9" PRIu64 " %9" PRIu64 " %9" PRIu64
-				    " %9" PRIu64 "\n",
-				    p->kind[k].name, p->kind[k].inherited, p->kind[k].made,
-				    p->kind[k].closed, p->kind[k].open, p->kind[k].peak);
+	for (size_t i = 0; i < n; i++) {
+		if (i < ROWS_SHOWN)
+			put_row(s, &row[i]);
+		free(row[i].kind);
 	}
-	if (shown < v->n_processes)
-		sink_printf(s, "and %zu more processes\n", v->n_processes - shown);
+	if (n > ROWS_SHOWN)
+		sink_printf(s, "and %zu more\n", n - ROWS_SHOWN);
 }
 
 static void put_signals(struct observe_sink *s, const struct ckpt_observed *v)

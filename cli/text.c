@@ -39,6 +39,15 @@ void *cli_alloc(size_t size)
 	return p;
 }
 
+void *cli_realloc(void *p, size_t size)
+{
+	void *grown = realloc(p, size);
+
+	if (!grown)
+		out_of_memory();
+	return grown;
+}
+
 /* RFC 3629: no overlong forms, no surrogates. NUL, which ends the text, is no continuation byte. */
 size_t cli_decode(const char *text, uint32_t *ret)
 {

@@ -370,14 +370,19 @@ size_t tracing_lost(struct tracing *t, const struct tracing_lost **ret)
 		uint64_t count = __atomic_load_n(&t->skel->bss->lost_by_cause[i], __ATOMIC_RELAXED);
 
 		if (count && lost_names[i])
-			t->lost[n++] = (struct tracing_lost){ lost_names[i], count };
+			t->lost[n++] = (struct tracing_lost){
+				.cause = lost_names[i],
+				.count = count,
+				.whole = i == TRACE_TYPE_NR + TRACE_CAUSE_STACK,
+			};
 	}
 	for (size_t i = 0; i < N_TRACEPOINTS; i++) {
 		uint64_t count = missed_runs(
 			bpf_object__find_program_by_name(t->skel->obj, tracepoints[i].prog));
 
 		if (count)
-			t->lost[n++] = (struct tracing_lost){ tracepoints[i].tracepoint, count };
+			t->lost[n++] = (struct tracing_lost){ .cause = tracepoints[i].tracepoint,
+							      .count = count };
 	}
 	*ret = t->lost;
 	return n;

@@ -85,6 +85,7 @@ size_t tracing_ring_used(const struct tracing *t);
 struct tracing_lost {
 	const char *cause; /* "ring full: fd_new", ... ; static */
 	uint64_t count;
+	bool whole; /* no record is lost, only something that it could have told */
 };
 
 /*

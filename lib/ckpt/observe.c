@@ -77,7 +77,7 @@ static uint64_t *told_count(struct ckpt_observe *o, const char *cause)
 	if (o->n_told == OBSERVE_CAUSES_MAX)
 		return &o->told[OBSERVE_CAUSES_MAX - 1].count;
 	o->told[o->n_told].cause = cause;
-	o->told[o->n_told].count = 0;
+	o->told[o->n_told].count = o->told[o->n_told].before = 0;
 	return &o->told[o->n_told++].count;
 }
 
@@ -93,8 +93,10 @@ void observe_tell_lost(struct ckpt_observe *o, uint64_t time_ns)
 		if (lost[i].count <= *told)
 			continue;
 		*told = lost[i].count;
-		o->lost += more;
-		o->resync = o->lost_since_audit = true;
+		if (!lost[i].whole) {
+			o->lost += more;
+			o->resync = o->lost_since_audit = true;
+		}
 
 		struct event *e = event_begin(o, "lost", &at);
 
@@ -111,8 +113,11 @@ static int translate(struct ckpt_observe *o, const struct tracing_event *ev)
 	const struct ledger_at at = observe_at(ev->head);
 	observe_fn *fn = ev->head->type < TRACE_TYPE_NR ? translators[ev->head->type] : NULL;
 
-	if (ev->lost_before)
+	/* Their number may have been told before we came to their place in the stream. */
+	if (ev->lost_before) {
 		observe_tell_lost(o, at.time_ns);
+		o->resync = o->lost_since_audit = true;
+	}
 	if (!fn)
 		return 0;
 	o->now = ev;
@@ -295,7 +300,12 @@ static int fill(struct ckpt_observe *o, struct ckpt_err **err)
 	free(pids);
 	for (struct ledger_process *p = o->ledger.first; p; p = p->next)
 		p->appeared = false;
-	o->resync = o->lost_since_audit = false;
+	/* What was lost until now is the snapshot's affair; unless it was lost behind that. */
+	o->resync = o->lost_since_audit;
+	o->lost_since_audit = false;
+	o->lost = 0;
+	for (size_t i = 0; i < o->n_told; i++)
+		o->told[i].before = o->told[i].count;
 	o->n_events = 0;
 	o->start_ns = o->audit_ns = observe_now_ns();
 	return rc;

@@ -75,7 +75,7 @@ const char *observe_kind_traced(const struct trace_file *f, const struct trace_s
 
 /* ---- observe.c ---- */
 
-#define OBSERVE_CAUSES_MAX 32
+#define OBSERVE_CAUSES_MAX 128
 
 struct observe_difference {
 	pid_t pid;
@@ -122,7 +122,7 @@ struct ckpt_observe {
 
 	struct {
 		const char *cause;
-		uint64_t count;
+		uint64_t count, before; /* before: when it began */
 	} told[OBSERVE_CAUSES_MAX];
 
 	size_t n_told;

@@ -4,8 +4,9 @@
  *
  * A snapshot takes a while, in which things change, and calls that are under way have done their
  * work and not reported it yet. So, in one pass, what was reported on since the snapshot began is
- * moving and says nothing, and what differs all the same is only suspected: it is a difference when
- * the next pass finds the very same. A pass that finds nothing, or nothing new, is the last.
+ * moving and says nothing, and what differs all the same is only suspected: a thread may have been
+ * taken off its CPU between the deed and the report. It is a difference when further passes, longer
+ * and longer after, find the very same. A pass that finds nothing is the last.
  */
 #include "observe_audit.h"
 #include "observe.h"
@@ -17,7 +18,12 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define PASSES_MAX 6
+/* How long after the pass before each one is made. */
+static const unsigned int rest_ms[] = { 0, 0, 2, 10, 50, 150, 300, 500 };
+
+#define PASSES_MAX   (sizeof(rest_ms) / sizeof(rest_ms[0]))
+#define PASSES_LEAST 7 /* before something that was found is a difference */
+
 /* Rows that are kept of differences; all are counted. */
 #define ROWS_MAX 1000
 /* Records of different CPUs may be out of order by this much. */
@@ -300,6 +306,22 @@ static void forget_locks(struct ledger *l)
 	}
 }
 
+/* Let those who have something to report do so, for a while. */
+static int rest(struct ckpt_observe *o, unsigned int ms, struct ckpt_err **err)
+{
+	uint64_t end = observe_now_ns() + ms * 1000000ULL;
+
+	while (!o->stop && observe_now_ns() < end) {
+		int n = observe_take(o, 1024, 0, err);
+
+		if (n < 0)
+			return n;
+		if (!n)
+			poll(NULL, 0, 1);
+	}
+	return 0;
+}
+
 /* One pass: found, moving and again of `a` are its result. */
 static int one_pass(struct audit_pass *a, struct ckpt_err **err)
 {
@@ -359,8 +381,10 @@ static int passes(struct audit_pass *a, struct observe_differences *before, stru
 	struct observe_compared *ret = a->ret;
 
 	for (unsigned int i = 0;; i++) {
-		int rc = one_pass(a, err);
+		int rc = rest(a->o, rest_ms[i], err);
 
+		if (rc == 0)
+			rc = one_pass(a, err);
 		ret->passes++;
 		a->first = false;
 		if (rc < 0)
@@ -462,7 +486,7 @@ static int tell_audit(struct ckpt_observe *o, const struct observe_compared *c, 
 {
 	const struct ledger_at at = { .time_ns = observe_now_ns() };
 	const struct observe_differences *const lists[] = { &o->found, &c->differences };
-	size_t n = 0;
+	size_t n = 0, n_lost = 0;
 	struct ckpt_member *rows = difference_members(lists, 2, &n);
 	struct event *e = event_begin(o, "audit", &at);
 	struct ckpt_member checked[6], lost[OBSERVE_CAUSES_MAX];
@@ -474,13 +498,15 @@ static int tell_audit(struct ckpt_observe *o, const struct observe_compared *c, 
 	add_number(&checked[4], "timers", c->timers);
 	add_number(&checked[5], "locks", c->locks);
 	for (size_t i = 0; i < o->n_told; i++)
-		add_number(&lost[i], o->told[i].cause, o->told[i].count);
+		if (o->told[i].count > o->told[i].before)
+			add_number(&lost[n_lost++], o->told[i].cause,
+				   o->told[i].count - o->told[i].before);
 	event_bool(e, "balanced", balanced);
 	event_object(e, "checked", checked, 6);
 	event_array(e, "differences", rows, n);
 	event_uint(e, "n_differences", o->found.total + c->differences.total);
 	event_uint(e, "moving", c->moving);
-	event_object(e, "lost", lost, o->n_told);
+	event_object(e, "lost", lost, n_lost);
 	event_uint(e, "events", o->n_events);
 	event_uint(e, "duration_ns", at.time_ns - o->start_ns);
 	event_uint(e, "audit_ns", at.time_ns - begin_ns);
@@ -509,7 +535,8 @@ int ckpt_observe_audit(struct ckpt_observe *o, ckpt_event_fn *fn, void *userdata
 		c.differences.row[i].because = "events were lost";
 	if (rc == 0 && !o->stop && tell_audit(o, &c, balanced, begin) < 0)
 		rc = ckpt_fail_nomem(err);
-	/* It has been said: go on from what is true. What is lost from here on is the next one's. */
+	/* It has been said: go on from what is true. What is lost from here on is the next one's.
+	 */
 	observe_differences_done(&o->found);
 	o->lost_since_audit = false;
 	if (rc == 0 && !o->stop && (c.differences.total || lost)) {

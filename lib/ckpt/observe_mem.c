@@ -99,6 +99,17 @@ static int tell_map(struct ckpt_observe *o, const struct ledger_at *at, const ch
 	return event_end(o, e);
 }
 
+/* Of a file that was mapped through a descriptor, unless that is another's by now. */
+static const char *path_of_fd(const struct ckpt_observe *o, const struct ledger_at *at,
+			      const struct trace_map *r)
+{
+	const struct ledger_task *t = ledger_task(&o->ledger, at->tid);
+	const struct ledger_fd *f = t && t->table ? ledger_fd(t->table, r->fd) : NULL;
+
+	return f && (!r->area.file_id || f->object->file_id == r->area.file_id) ? f->object->name
+										: "";
+}
+
 int observe_map(struct ckpt_observe *o, const struct ledger_at *at, const struct tracing_event *ev)
 {
 	const struct trace_map *r = (const void *)ev->head;
@@ -111,8 +122,8 @@ int observe_map(struct ckpt_observe *o, const struct ledger_at *at, const struct
 		rc = ranges_put(&mm->areas, &range);
 	}
 	count_area(o, at, true);
-	tell_map(o, at, r->nr == SYS_shmat ? "shmat" : "map", &r->area, ev->path,
-		 name_of_call(r->nr), r->fd);
+	tell_map(o, at, r->nr == SYS_shmat ? "shmat" : "map", &r->area,
+		 ev->path[0] ? ev->path : path_of_fd(o, at, r), name_of_call(r->nr), r->fd);
 	return rc;
 }
 

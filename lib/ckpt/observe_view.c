@@ -148,6 +148,9 @@ const char *observe_stack_text(struct ckpt_observe *o, uint64_t stack)
 	if (!f)
 		return "";
 	for (int i = 0; i < n; i++) {
+		/* What follows a function without a frame pointer is no address. */
+		if (!frame[i].has_build_id && frame[i].at >> 47)
+			break;
 		/* Addresses are those to return to: the call is before. */
 		if (frame[i].has_build_id)
 			symbols_name(o->symbols, frame[i].build_id,
