@@ -385,6 +385,15 @@ static __always_inline void compat_lock_read(__u64 node, struct compat_lock *ret
 	}
 }
 
+/* Where in a file lock, or lease, its link in a list is. */
+static __always_inline __u64 compat_lock_link(void)
+{
+	if (bpf_core_field_exists(struct file_lock, c))
+		return bpf_core_field_offset(struct file_lock, c) +
+		       bpf_core_field_offset(struct file_lock_core, flc_list);
+	return bpf_core_field_offset(struct file_lock___6_8, fl_list);
+}
+
 static __always_inline __u32 compat_mark_ignored(struct fsnotify_mark *mark)
 {
 	struct fsnotify_mark___5_18 *old = (void *)mark;

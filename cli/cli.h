@@ -33,8 +33,8 @@ struct cli_command {
 	int (*run)(int argc, char **argv); /* argv[0]: "ebpf-ckpt NAME"; returns the exit status */
 };
 
-extern const struct cli_command cmd_attach, cmd_restore, cmd_show, cmd_check, cmd_verify, cmd_load,
-	cmd_unload, cmd_help;
+extern const struct cli_command cmd_attach, cmd_restore, cmd_show, cmd_check, cmd_verify,
+	cmd_observe, cmd_load, cmd_unload, cmd_help;
 /* All of them in the order of the help text, ended by NULL. */
 extern const struct cli_command *const cli_commands[];
 const struct cli_command *cli_command_find(const char *name); /* NULL: unknown */
@@ -90,12 +90,20 @@ bool cli_parse_size(const char *text, uint64_t *ret);
  * without memory.
  */
 char *cli_escape(const char *text, bool lines);
+/* One character of UTF-8: its length, or 0 when it is none. */
+size_t cli_decode(const char *text, uint32_t *ret);
+/* Does it act on a terminal, or make a line look like another one? */
+bool cli_acts(uint32_t c);
+/* Zeroed memory; ends the program without it. */
+void *cli_alloc(size_t size);
+void *cli_realloc(void *p, size_t size);
 char *cli_format(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 
 #define CLI_NUMBER_MAX 32
 /* Write into buf (CLI_NUMBER_MAX bytes) and return it. */
 const char *cli_bytes(uint64_t bytes, char *buf);
 const char *cli_duration(uint64_t us, char *buf);
+const char *cli_nanoseconds(uint64_t ns, char *buf);
 uint64_t cli_now_us(void); /* monotonic */
 
 /* Name of a process from /proc/PID/comm, escaped; "?" when there is none. Malloc'd. */
@@ -168,6 +176,9 @@ void cli_signals_hold(void);
 int cli_interrupted(void);
 /* End by a signal, so that our parent sees it. Falls back on exit(128 + sig). */
 _Noreturn void cli_die_by(int sig);
+
+/* In a child before it execs: signal dispositions as this program was started with (main.c). */
+void cli_dispositions_restore(void);
 
 /* ---- foreground.c -----------------------------------------------------------------------------
  */

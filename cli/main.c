@@ -14,8 +14,8 @@
 #include <unistd.h>
 
 const struct cli_command *const cli_commands[] = {
-	&cmd_attach, &cmd_restore, &cmd_show, &cmd_verify, &cmd_check,
-	&cmd_load,   &cmd_unload,  &cmd_help, NULL,
+	&cmd_attach,  &cmd_restore, &cmd_show,	 &cmd_verify, &cmd_check,
+	&cmd_observe, &cmd_load,    &cmd_unload, &cmd_help,   NULL,
 };
 
 const struct cli_command *cli_command_find(const char *name)
@@ -37,15 +37,32 @@ static void fill_standard_fds(void)
 			_exit(CLI_FAILED);
 }
 
-static void set_dispositions(void)
-{
+/* What we were started with, for programs that we start. */
+static struct disposition {
+	int signo;
+	void (*ours)(int);
+	void (*was)(int);
+} dispositions[] = {
 	/* A full disk, a file-size limit or a closed pipe is an error to report, not a reason to
 	 * die. */
-	signal(SIGPIPE, SIG_IGN);
-	signal(SIGXFSZ, SIG_IGN);
+	{ SIGPIPE, SIG_IGN, SIG_DFL },
+	{ SIGXFSZ, SIG_IGN, SIG_DFL },
 	/* Inherited as ignored, it would make the kernel reap our children before we know their
 	 * end. */
-	signal(SIGCHLD, SIG_DFL);
+	{ SIGCHLD, SIG_DFL, SIG_DFL },
+};
+
+static void set_dispositions(void)
+{
+	for (size_t i = 0; i < sizeof(dispositions) / sizeof(dispositions[0]); i++)
+		dispositions[i].was = signal(dispositions[i].signo, dispositions[i].ours);
+}
+
+void cli_dispositions_restore(void)
+{
+	for (size_t i = 0; i < sizeof(dispositions) / sizeof(dispositions[0]); i++)
+		if (dispositions[i].was != SIG_ERR)
+			signal(dispositions[i].signo, dispositions[i].was);
 }
 
 /* Output that did not arrive is a failure too. */

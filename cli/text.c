@@ -30,12 +30,28 @@ char *cli_format(const char *fmt, ...)
 	return s;
 }
 
-/*
- * Decode one character of UTF-8 (RFC 3629: no overlong forms, no surrogates). Returns its length,
- * or 0. The text is NUL-terminated, which no continuation byte is.
- */
-static size_t decode(const unsigned char *p, uint32_t *ret)
+void *cli_alloc(size_t size)
 {
+	void *p = calloc(1, size);
+
+	if (!p)
+		out_of_memory();
+	return p;
+}
+
+void *cli_realloc(void *p, size_t size)
+{
+	void *grown = realloc(p, size);
+
+	if (!grown)
+		out_of_memory();
+	return grown;
+}
+
+/* RFC 3629: no overlong forms, no surrogates. NUL, which ends the text, is no continuation byte. */
+size_t cli_decode(const char *text, uint32_t *ret)
+{
+	const unsigned char *p = (const unsigned char *)text;
 	static const uint32_t least[] = { 0, 0, 0x80, 0x800, 0x10000 };
 	size_t n = p[0] < 0x80		   ? 1
 		   : (p[0] & 0xe0) == 0xc0 ? 2
@@ -58,8 +74,7 @@ static size_t decode(const unsigned char *p, uint32_t *ret)
 	return n;
 }
 
-/* Characters that act on a terminal, or that make a line look like another one. */
-static bool acts(uint32_t c)
+bool cli_acts(uint32_t c)
 {
 	return c < 0x20 || (c >= 0x7f && c < 0xa0) || c == 0x200e || c == 0x200f ||
 	       (c >= 0x2028 && c <= 0x202e) || (c >= 0x2066 && c <= 0x2069) || c == 0xfeff;
@@ -74,18 +89,14 @@ char *cli_escape(const char *text, bool lines)
 	if (!f)
 		out_of_memory();
 	for (const char *p = text; *p;) {
-		unsigned char bytes[4] = { 0 };
 		uint32_t c = 0;
-
-		memcpy(bytes, p, strnlen(p, sizeof(bytes)));
-		/* A sequence of four bytes is read up to its last, never beyond. */
-		size_t n = decode(bytes, &c);
+		size_t n = cli_decode(p, &c);
 
 		if (!n)
-			fprintf(f, "\\x%02x", bytes[0]);
+			fprintf(f, "\\x%02x", (unsigned char)*p);
 		else if (c == '\n' && lines)
 			fputc('\n', f);
-		else if (acts(c))
+		else if (cli_acts(c))
 			fprintf(f, c < 0x80 ? "\\x%02x" : "\\u{%x}", c);
 		else
 			fwrite(p, 1, n, f);
@@ -120,6 +131,17 @@ const char *cli_duration(uint64_t us, char *buf)
 	else
 		snprintf(buf, CLI_NUMBER_MAX, "%" PRIu64 " min %" PRIu64 " s", us / 60000000,
 			 us / 1000000 % 60);
+	return buf;
+}
+
+const char *cli_nanoseconds(uint64_t ns, char *buf)
+{
+	if (ns >= 10000)
+		return cli_duration(ns / 1000, buf);
+	if (ns >= 1000)
+		snprintf(buf, CLI_NUMBER_MAX, "%.1f us", (double)ns / 1e3);
+	else
+		snprintf(buf, CLI_NUMBER_MAX, "%" PRIu64 " ns", ns);
 	return buf;
 }
 

@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* What loader.c and snapshot.c share; nobody else includes this. */
+/* What the loader's own files share; nobody else includes this. */
 #ifndef EBPF_CKPT_LOADER_INTERNAL_H
 #define EBPF_CKPT_LOADER_INTERNAL_H
 
 #include "loader.h"
+
+#include <bpf/libbpf.h>
 
 enum loader_prog {
 	LOADER_PROG_TASK,
@@ -33,5 +35,11 @@ int loader_attach(struct loader *l, enum loader_prog prog);
 /* Fill `why` (may be NULL) and return `rc`, a negative errno. `remedy` may be NULL. */
 int why_set(struct loader_why *why, int rc, const char *remedy, const char *fmt, ...)
 	__attribute__((format(printf, 4, 5)));
+
+/* From now on keep what libbpf complains of first, for explain_load(); returns who was told before,
+ * to be set again by libbpf_set_print(). */
+libbpf_print_fn_t libbpf_listen(void);
+/* Say why loading programs failed with `rc`. */
+int explain_load(struct loader_why *why, int rc);
 
 #endif

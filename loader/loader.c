@@ -118,8 +118,14 @@ static int lockdown_is_confidentiality(void)
 	return strstr(text, "[confidentiality]") != NULL;
 }
 
-/* Say why loading failed with `rc`: the likeliest reasons first. */
-static int explain_load(struct loader_why *why, int rc)
+libbpf_print_fn_t libbpf_listen(void)
+{
+	libbpf_said[0] = '\0';
+	return libbpf_set_print(on_libbpf_print);
+}
+
+/* The likeliest reasons first. */
+int explain_load(struct loader_why *why, int rc)
 {
 	bool may = has_capability(CAP_SYS_ADMIN) ||
 		   (has_capability(CAP_BPF) && has_capability(CAP_PERFMON));
@@ -215,8 +221,7 @@ static int load(struct snapshot_bpf **ret, struct loader_why *why)
 	struct snapshot_bpf *skel;
 	int cpus, types_fd, rc = 0;
 
-	libbpf_said[0] = '\0';
-	previous = libbpf_set_print(on_libbpf_print);
+	previous = libbpf_listen();
 	skel = open_skel(&types_fd);
 	if (!skel) {
 		rc = errno ? -errno : -ENOMEM;

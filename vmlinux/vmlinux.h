@@ -21,10 +21,12 @@ enum { false = 0, true = 1 };
 #pragma clang attribute push(__attribute__((preserve_access_index)), apply_to = record)
 
 enum bpf_map_type {
+	BPF_MAP_TYPE_HASH = 1,
 	BPF_MAP_TYPE_ARRAY = 2,
 	BPF_MAP_TYPE_PERCPU_ARRAY = 6,
-	BPF_MAP_TYPE_HASH = 1,
+	BPF_MAP_TYPE_STACK_TRACE = 7,
 	BPF_MAP_TYPE_RINGBUF = 27,
+	BPF_MAP_TYPE_TASK_STORAGE = 29,
 };
 
 enum pid_type {
@@ -51,6 +53,7 @@ struct bpf_iter_meta;
 struct btf;
 struct cgroup;
 struct cgroup_namespace;
+struct cgroup_subsys_state;
 struct completion;
 struct cpumask;
 struct cred;
@@ -77,6 +80,7 @@ struct hrtimer_clock_base;
 struct inode;
 struct io_bitmap;
 struct io_context;
+struct io_ring_ctx;
 struct io_uring_task;
 struct ipc_namespace;
 struct kernfs_node;
@@ -88,6 +92,7 @@ struct list_head;
 struct mempolicy;
 struct mm_struct;
 struct mnt_namespace;
+struct mount;
 struct msg_msgseg;
 struct net;
 struct notification;
@@ -121,6 +126,7 @@ struct tty_ldisc_ops;
 struct tty_port;
 struct tty_struct;
 struct unix_address;
+struct user_msghdr;
 struct user_namespace;
 struct userfaultfd_ctx;
 struct uts_namespace;
@@ -192,6 +198,7 @@ struct seq_file {
 
 struct thread_info {
 	long unsigned int flags;
+	unsigned int status;
 };
 
 struct thread_struct {
@@ -224,8 +231,16 @@ struct restart_block {
 };
 
 struct pt_regs {
+	long unsigned int bp;
+	long unsigned int bx;
+	long unsigned int r10;
+	long unsigned int r9;
+	long unsigned int r8;
 	long unsigned int ax;
+	long unsigned int cx;
+	long unsigned int dx;
 	long unsigned int si;
+	long unsigned int di;
 	long unsigned int orig_ax;
 	short unsigned int cs;
 };
@@ -263,8 +278,8 @@ struct css_set {
 	struct cgroup *dfl_cgrp;
 };
 
-struct cgroup {
-	struct kernfs_node *kn;
+struct cgroup_subsys_state {
+	struct cgroup_subsys_state *parent;
 };
 
 struct kernfs_node {
@@ -284,6 +299,7 @@ struct nsproxy {
 	struct uts_namespace *uts_ns;
 	struct ipc_namespace *ipc_ns;
 	struct mnt_namespace *mnt_ns;
+	struct pid_namespace *pid_ns_for_children;
 	struct net *net_ns;
 	struct time_namespace *time_ns;
 	struct cgroup_namespace *cgroup_ns;
@@ -442,6 +458,7 @@ struct fasync_struct {
 };
 
 struct qstr {
+	unsigned int len;
 	unsigned char *name;
 };
 
@@ -457,6 +474,7 @@ struct file_system_type {
 };
 
 struct files_struct {
+	struct { int counter; } count;
 	struct fdtable *fdt;
 };
 
@@ -609,7 +627,69 @@ struct dnotify_struct {
 };
 
 struct vfsmount {
+	struct dentry *mnt_root;
 	struct super_block *mnt_sb;
+};
+
+struct linux_binprm {
+	unsigned int secureexec : 1;
+	struct file *file;
+};
+
+struct kernel_siginfo {
+	int si_signo;
+	int si_errno;
+	int si_code;
+	union { struct { int _pid; unsigned int _uid; } _kill; struct { int _tid; union { void *sival_ptr; } _sigval; } _timer; struct { int _pid; unsigned int _uid; union { void *sival_ptr; } _sigval; } _rt; struct { int _pid; unsigned int _uid; } _sigchld; struct { void *_addr; } _sigfault; } _sifields;
+};
+
+struct in6_addr {
+	union { unsigned char u6_addr8[16]; } in6_u;
+};
+
+struct tcp_sock {
+	long long unsigned int bytes_received;
+	long long unsigned int bytes_acked;
+};
+
+struct io_kiocb {
+	struct file *file;
+	unsigned char opcode;
+	struct io_uring_task *tctx;
+};
+
+struct io_uring_cqe {
+	int res;
+};
+
+struct io_uring_task {
+	struct task_struct *task;
+};
+
+struct io_open {
+	unsigned int file_slot;
+};
+
+struct io_close {
+	int fd;
+	unsigned int file_slot;
+};
+
+struct io_accept {
+	unsigned int file_slot;
+};
+
+struct io_socket {
+	unsigned int file_slot;
+};
+
+struct io_pipe {
+	int *fds;
+	int file_slot;
+};
+
+struct io_sr_msg {
+	struct user_msghdr *umsg;
 };
 
 struct sigpending {
@@ -621,6 +701,11 @@ struct fs_struct {
 	int umask;
 	struct path root;
 	struct path pwd;
+};
+
+struct cgroup {
+	struct cgroup_subsys_state self;
+	struct kernfs_node *kn;
 };
 
 struct pid {
@@ -805,6 +890,9 @@ struct sock_common {
 	short unsigned int skc_family;
 	unsigned char skc_state;
 	struct hlist_node skc_bind_node;
+	struct { struct net *net; } skc_net;
+	struct in6_addr skc_v6_daddr;
+	struct in6_addr skc_v6_rcv_saddr;
 	long unsigned int skc_flags;
 };
 
@@ -883,6 +971,8 @@ struct fsnotify_event {
 };
 
 struct mount {
+	struct mount *mnt_parent;
+	struct dentry *mnt_mountpoint;
 	struct vfsmount mnt;
 	struct fsnotify_mark_connector *mnt_fsnotify_marks;
 	int mnt_id;
@@ -909,6 +999,7 @@ struct task_struct {
 	long unsigned int jobctl;
 	unsigned int personality;
 	unsigned int sched_reset_on_fork : 1;
+	unsigned int in_execve : 1;
 	long unsigned int atomic_flags;
 	struct restart_block restart_block;
 	int pid;
@@ -1005,6 +1096,7 @@ struct mqueue_inode_info {
 };
 
 struct signal_struct {
+	struct { int counter; } live;
 	int nr_threads;
 	struct list_head thread_head;
 	struct sigpending shared_pending;

@@ -333,6 +333,149 @@ int ckpt_show_core(struct ckpt_session *s, const char *image, pid_t pid, int out
 int ckpt_pack(const char *image, int out_fd, struct ckpt_err **err);
 int ckpt_unpack(int in_fd, const char *image, struct ckpt_err **err);
 
+/* ---- observe --------------------------------------------------------------------------------- */
+
+/*
+ * What happens to processes and their resources, event by event, and a ledger of what there is. See
+ * ebpf-ckpt-observe(5) for the events and their members.
+ */
+struct ckpt_observe;
+
+/* What an event tells: a tree of named values. Nothing of it outlives the call that it is given to.
+ */
+enum ckpt_value_type {
+	CKPT_VALUE_TEXT,   /* bytes as the kernel has them: any but NUL */
+	CKPT_VALUE_INT,	   /* i */
+	CKPT_VALUE_UINT,   /* u */
+	CKPT_VALUE_HEX,	   /* u, an address; in JSON a string: "0x7f0000000000" */
+	CKPT_VALUE_BOOL,   /* u */
+	CKPT_VALUE_ARRAY,  /* member[n], without names */
+	CKPT_VALUE_OBJECT, /* member[n] */
+};
+
+struct ckpt_member {
+	const char *name; /* static */
+	enum ckpt_value_type type;
+
+	union {
+		const char *text;
+		int64_t i;
+		uint64_t u;
+		const struct ckpt_member *member;
+	};
+
+	size_t n; /* of arrays and objects */
+};
+
+struct ckpt_event {
+	const char *name; /* static: "fd_new", "exit", ... */
+	uint64_t time_ns; /* CLOCK_MONOTONIC */
+	pid_t pid, tid;	  /* 0: of no process ("start", "lost", "audit") */
+	const char *comm; /* of the thread; "" where there is none */
+	const char *kind; /* of the descriptor that it is about; NULL: it is about none */
+	uint64_t cgroup;  /* id of the process's cgroup; 0: not known */
+	const struct ckpt_member *member; /* all others, in their order */
+	size_t n;
+};
+
+/* NULL: it has none of this name. */
+const struct ckpt_member *ckpt_event_member(const struct ckpt_event *e, const char *name);
+
+/* Not 0: stop here; ckpt_observe_next() returns it. */
+typedef int ckpt_event_fn(void *userdata, const struct ckpt_event *e);
+
+struct ckpt_observe_opts {
+	size_t size;	   /* sizeof(struct ckpt_observe_opts) */
+	const pid_t *pids; /* these, with the children that they have and will have */
+	size_t n_pids;
+	const char *name; /* and every process of this name, now or later; may be NULL */
+	const char
+		*cgroup; /* and those of this cgroup and below: a directory in cgroupfs; or NULL */
+	bool stacks;	 /* which calls in the program made what it has */
+	uint64_t ring_bytes; /* between kernel and us; 0: 16 MiB */
+};
+
+/*
+ * Begin. What happens from the return of this call on is told, and what there was at that moment is
+ * in the ledger. *ret is for ckpt_observe_close().
+ */
+int ckpt_observe_open(struct ckpt_session *s, const struct ckpt_observe_opts *opts,
+		      struct ckpt_observe **ret, struct ckpt_err **err);
+/* Becomes readable when there is something for ckpt_observe_next(). */
+int ckpt_observe_fd(const struct ckpt_observe *o);
+/*
+ * Hand over what has happened, up to a limit that keeps the caller answering; never waits. Returns
+ * the number of records that were taken, 0: there are none now; or what `fn` returned, if that is
+ * not 0; a negative errno with err set: it cannot go on.
+ */
+int ckpt_observe_next(struct ckpt_observe *o, ckpt_event_fn *fn, void *userdata,
+		      struct ckpt_err **err);
+/* Processes that are observed and live. */
+size_t ckpt_observe_living(const struct ckpt_observe *o);
+/*
+ * Compare the ledger with the kernel: hands over what has happened until then, and the event
+ * "audit" at last. *ret_balanced may be NULL.
+ */
+int ckpt_observe_audit(struct ckpt_observe *o, ckpt_event_fn *fn, void *userdata,
+		       bool *ret_balanced, struct ckpt_err **err);
+void ckpt_observe_close(struct ckpt_observe *o); /* NULL is fine */
+
+/* The ledger, read between calls of ckpt_observe_next(). All borrowed, good until the next one. */
+
+struct ckpt_observed_kind {
+	const char *name; /* "regular", "tcp", ...; "area", "timer", "lock", "thread" */
+	/* open = inherited + made - closed; inherited: there before us, or got by fork */
+	uint64_t inherited, made, closed, open, peak;
+};
+
+struct ckpt_observed_process {
+	pid_t pid, ppid;
+	const char *comm;
+	bool known;		    /* it was there before us */
+	bool ended;		    /* those are kept a while, then folded into one without a pid */
+	uint64_t start_ns, end_ns;  /* CLOCK_MONOTONIC; start 0: before us */
+	int exit_code, exit_signal; /* when ended */
+	unsigned int threads;
+	uint64_t events;
+	uint64_t area_bytes;
+	uint64_t signals;  /* delivered to it */
+	uint64_t n_folded; /* ended processes that this row stands for; 0: it is one */
+	const struct ckpt_observed_kind *kind; /* those of which there ever was one */
+	size_t n_kinds;
+};
+
+/* Of one signal, over all processes. Times from when it was sent to when a thread took it. */
+struct ckpt_observed_signal {
+	int signo;
+	const char *name;
+	uint64_t generated, delivered, ignored, pending, lost, blocked;
+	uint64_t timed;			    /* of those delivered */
+	uint64_t median_ns, p99_ns, max_ns; /* all 0: none was timed */
+};
+
+/* Descriptors that were made while we looked and are open still, by where they were made. */
+struct ckpt_observed_leak {
+	pid_t pid;
+	const char *comm, *kind, *by; /* by: the system call that made them */
+	const char *example;	      /* path of one of them */
+	const char *stack;     /* functions, innermost first, a line each; "" when not known */
+	bool at_exit;	       /* open when its process ended; pid is 0 then */
+	uint64_t n, oldest_ns; /* how many; when the oldest was made */
+};
+
+struct ckpt_observed {
+	const struct ckpt_observed_process *process;
+	size_t n_processes;
+	const struct ckpt_observed_signal *signal;
+	size_t n_signals;
+	const struct ckpt_observed_leak *leak; /* most first */
+	size_t n_leaks;
+	uint64_t events, lost, start_ns, now_ns;
+};
+
+int ckpt_observe_view(struct ckpt_observe *o, const struct ckpt_observed **ret,
+		      struct ckpt_err **err);
+
 /* Pin the eBPF programs in bpffs, so that the next use starts in a millisecond; remove them.
  * ret_changed may be NULL: whether anything changed. */
 int ckpt_load(bool *ret_changed, struct ckpt_err **err);

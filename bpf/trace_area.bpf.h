@@ -1,0 +1,360 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * Memory areas: calls that change the map of an address space. What a new area is, is read from the
+ * area itself, which may have been merged with its neighbours: it is cut to what the call made.
+ */
+#ifndef EBPF_CKPT_TRACE_AREA_BPF_H
+#define EBPF_CKPT_TRACE_AREA_BPF_H
+
+#define PAGE_BYTES	 4096ULL
+#define VM_SHARED_BITS	 0x88 /* and VM_MAYSHARE */
+#define VM_HUGETLB_BIT	 0x400000
+#define MAP_TYPE_BITS	 0xf
+#define MAP_ANONYMOUS	 0x20
+#define MREMAP_DONTUNMAP 4
+
+static __always_inline __u64 page_up(__u64 bytes)
+{
+	return (bytes + PAGE_BYTES - 1) & ~(PAGE_BYTES - 1);
+}
+
+static __always_inline __u64 current_mm(void)
+{
+	return (__u64)BPF_CORE_READ((struct task_struct *)bpf_get_current_task_btf(), mm);
+}
+
+static __always_inline void area_file(struct trace_area *out, struct file *file)
+{
+	struct inode *inode = BPF_CORE_READ(file, f_inode);
+	__u32 dev = BPF_CORE_READ(inode, i_sb, s_dev);
+
+	out->file_id = (__u64)file;
+	out->inode_id = (__u64)inode;
+	out->ino = BPF_CORE_READ(inode, i_ino);
+	out->dev_major = dev_major(dev);
+	out->dev_minor = dev_minor(dev);
+}
+
+static __always_inline void area_fill(struct trace_area *out, struct vm_area_struct *vma)
+{
+	struct file *file = BPF_CORE_READ(vma, vm_file);
+
+	out->start = BPF_CORE_READ(vma, vm_start);
+	out->end = BPF_CORE_READ(vma, vm_end);
+	out->vm_flags = BPF_CORE_READ(vma, vm_flags);
+	if (!file)
+		return;
+	out->pgoff_bytes = BPF_CORE_READ(vma, vm_pgoff) * PAGE_BYTES;
+	area_file(out, file);
+}
+
+static long on_found(struct task_struct *task, struct vm_area_struct *vma, void *data)
+{
+	(void)task;
+	area_fill(data, vma);
+	return 0;
+}
+
+/* The area at an address; false when it cannot be had: the map is being changed by another. */
+static __always_inline bool area_at(struct trace_area *out, __u64 address)
+{
+	__builtin_memset(out, 0, sizeof(*out));
+	return bpf_find_vma(bpf_get_current_task_btf(), address, on_found, out, 0) == 0 &&
+	       out->start <= address && address < out->end;
+}
+
+/* Cut an area to [start, start + len); len 0: as far as it reaches. */
+static __always_inline void area_cut(struct trace_area *area, __u64 start, __u64 len)
+{
+	if (area->start < start) {
+		if (area->file_id)
+			area->pgoff_bytes += start - area->start;
+		area->start = start;
+	}
+	/* How large a huge page is has not been looked up. */
+	if (len && !(area->vm_flags & VM_HUGETLB_BIT) && area->end > start + len)
+		area->end = start + len;
+}
+
+static __always_inline void map_record(struct call *c, const struct trace_area *area, __s32 fd,
+				       __s32 shmid, __u16 flags)
+{
+	struct trace_map *out;
+
+	out = record_new(trace_map, TRACE_MAP, bpf_get_current_task_btf());
+	if (!out)
+		return;
+	out->head.flags = c->flags | flags;
+	out->head.stack = call_stack(c->ctx);
+	out->mm_id = current_mm();
+	out->area = *area;
+	out->nr = c->nr;
+	out->fd = fd;
+	out->shmid = shmid;
+	record_submit(out);
+}
+
+/* mmap(addr, len, prot, flags, fd, offset), when the area itself could not be looked at. */
+static __always_inline void area_from_arguments(struct trace_area *area, struct call *c)
+{
+	struct file *file;
+
+	area->start = (__u64)c->ret;
+	area->end = area->start + page_up(c->arg[1]);
+	area->vm_flags = c->arg[2] & 7;
+	area->file_id = 0;
+	if ((c->arg[3] & MAP_TYPE_BITS) != 2 /* MAP_PRIVATE */)
+		area->vm_flags |= VM_SHARED_BITS;
+	if (c->nr != NR_mmap || (c->arg[3] & MAP_ANONYMOUS))
+		return;
+	area->pgoff_bytes = c->arg[5];
+	file = fd_file(bpf_get_current_task_btf(), (__u32)c->arg[4], 0);
+	if (file)
+		area_file(area, file);
+}
+
+static __always_inline void on_mmap(struct call *c)
+{
+	struct trace_area area;
+	__u16 flags = 0;
+
+	if (!is_wanted(TRACE_MAP))
+		return;
+	if (area_at(&area, (__u64)c->ret)) {
+		area_cut(&area, (__u64)c->ret, page_up(c->arg[1]));
+	} else {
+		area_from_arguments(&area, c);
+		flags = TRACE_F_CUT;
+	}
+	map_record(c, &area,
+		   c->nr == NR_mmap && !(c->arg[3] & MAP_ANONYMOUS) ? (__s32)c->arg[4] : -1, -1,
+		   flags);
+}
+
+/* Areas made elsewhere than a result says, or whose length only they know. */
+static __always_inline void on_area_made(struct call *c, __u64 start, __u64 len, __s32 shmid)
+{
+	struct trace_area area;
+	__u16 flags = 0;
+
+	if (!is_wanted(TRACE_MAP))
+		return;
+	if (area_at(&area, start)) {
+		area_cut(&area, start, len);
+	} else {
+		area.start = start;
+		area.end = start + len;
+		flags = TRACE_F_CUT;
+	}
+	map_record(c, &area, -1, shmid, flags);
+}
+
+static __always_inline void on_io_setup(struct call *c)
+{
+	__u64 context = 0;
+
+	/* A context is named by where its ring is. */
+	bpf_probe_read_user(&context, sizeof(context), (void *)c->arg[1]);
+	on_area_made(c, context, 0, -1);
+}
+
+static __always_inline void range_record(struct call *c, __u16 type, __u64 start, __u64 end)
+{
+	struct trace_range *out;
+	struct trace_area area;
+
+	if (!is_wanted(type))
+		return;
+	out = record_new(trace_range, type, bpf_get_current_task_btf());
+	if (!out)
+		return;
+	out->head.flags = c->flags;
+	out->mm_id = current_mm();
+	out->start = start;
+	out->end = end;
+	out->nr = c->nr;
+	if (type == TRACE_PROTECT) {
+		out->prot = (__u32)c->arg[2];
+		if (area_at(&area, start))
+			out->vm_flags = area.vm_flags;
+	}
+	record_submit(out);
+}
+
+static __always_inline void on_mremap(struct call *c)
+{
+	struct trace_remap *out;
+
+	if (!is_wanted(TRACE_REMAP))
+		return;
+	out = record_new(trace_remap, TRACE_REMAP, bpf_get_current_task_btf());
+	if (!out)
+		return;
+	out->head.flags = c->flags;
+	out->head.stack = call_stack(c->ctx);
+	out->mm_id = current_mm();
+	out->old_start = c->arg[0];
+	out->old_end = c->arg[0] + page_up(c->arg[1]);
+	out->new_start = (__u64)c->ret;
+	out->new_end = (__u64)c->ret + page_up(c->arg[2]);
+	out->flags = (__u32)c->arg[3];
+	record_submit(out);
+}
+
+static __always_inline void on_brk(struct call *c)
+{
+	struct task_struct *task = bpf_get_current_task_btf();
+	struct trace_brk *out;
+
+	/* It returns where the end is, whether it moved or not. */
+	if (!is_wanted(TRACE_BRK) || c->arg[0] == 0 || (__u64)c->ret != c->arg[0])
+		return;
+	out = record_new(trace_brk, TRACE_BRK, task);
+	if (!out)
+		return;
+	out->head.flags = c->flags;
+	out->head.stack = call_stack(c->ctx);
+	out->mm_id = current_mm();
+	out->start_brk = BPF_CORE_READ(task, mm, start_brk);
+	out->brk = (__u64)c->ret;
+	out->def_flags = BPF_CORE_READ(task, mm, def_flags);
+	record_submit(out);
+}
+
+static __always_inline bool on_area_call(struct call *c, __u8 kind)
+{
+	switch (kind) {
+	case CALL_MMAP:
+		on_mmap(c);
+		break;
+	case CALL_REMAP_FILE_PAGES:
+		on_area_made(c, c->arg[0], page_up(c->arg[1]), -1);
+		break;
+	case CALL_SHMAT:
+		on_area_made(c, (__u64)c->ret, 0, (__s32)c->arg[0]);
+		break;
+	case CALL_IO_SETUP:
+		on_io_setup(c);
+		break;
+	case CALL_MUNMAP:
+		range_record(c, TRACE_UNMAP, c->arg[0], c->arg[0] + page_up(c->arg[1]));
+		break;
+	case CALL_SHMDT:
+	case CALL_IO_DESTROY: /* how long it was is not known any more */
+		range_record(c, TRACE_UNMAP, c->arg[0], c->arg[0]);
+		break;
+	case CALL_MPROTECT:
+		range_record(c, TRACE_PROTECT, c->arg[0], c->arg[0] + page_up(c->arg[1]));
+		break;
+	case CALL_MREMAP:
+		on_mremap(c);
+		break;
+	case CALL_BRK:
+		on_brk(c);
+		break;
+	default:
+		return false;
+	}
+	return true;
+}
+
+/* --- inventories: of a new image, and of a copy that was made beside other threads --- */
+
+/* Since 6.7. */
+struct bpf_iter_task_vma {
+	__u64 __opaque[1];
+};
+
+extern int bpf_iter_task_vma_new(struct bpf_iter_task_vma *it, struct task_struct *task,
+				 __u64 address) __weak __ksym;
+extern struct vm_area_struct *bpf_iter_task_vma_next(struct bpf_iter_task_vma *it) __weak __ksym;
+extern void bpf_iter_task_vma_destroy(struct bpf_iter_task_vma *it) __weak __ksym;
+
+/* As fill_area_name() of the snapshot does. */
+static __always_inline void special_name(struct trace_area_rec *out, struct vm_area_struct *vma)
+{
+	struct vm_special_mapping *special;
+	__u64 fn = (__u64)BPF_CORE_READ(vma, vm_ops, name);
+	char name[24] = {};
+
+	if (!fn)
+		return;
+	bpf_snprintf(name, sizeof(name), "%ps", &fn, sizeof(fn));
+	if (bpf_strncmp(name, 20, "special_mapping_name") != 0)
+		return;
+	special = BPF_CORE_READ(vma, vm_private_data);
+	bpf_probe_read_kernel_str(out->name, sizeof(out->name), BPF_CORE_READ(special, name));
+}
+
+static __always_inline void area_put(struct scratch *s, struct task_struct *task,
+				     struct vm_area_struct *vma)
+{
+	struct trace_area_rec *out = (void *)s->rec;
+	struct file *file;
+
+	__builtin_memset(out, 0, sizeof(*out));
+	head_init(&out->head, TRACE_AREA, 0, task);
+	out->mm_id = (__u64)BPF_CORE_READ(task, mm);
+	s->at = sizeof(*out);
+	if (!vma)
+		return;
+	area_fill(&out->area, vma);
+	file = (void *)out->area.file_id;
+	if (file)
+		out->names_len = names_put(s, BPF_CORE_READ(file, f_path.dentry),
+					   BPF_CORE_READ(file, f_path.mnt));
+	else if (BPF_CORE_READ(vma, vm_ops))
+		special_name(out, vma);
+}
+
+/* An area is told of when the next one is found, so that the last is known for it. */
+static __always_inline void areas_inventory(struct task_struct *task)
+{
+	struct scratch *s = scratch_get();
+	struct bpf_iter_task_vma it;
+	struct vm_area_struct *vma;
+	bool any = false;
+
+	if (!s) {
+		lost(TRACE_TYPE_NR + TRACE_CAUSE_SCRATCH);
+		return;
+	}
+	bpf_iter_task_vma_new(&it, task, 0);
+	while ((vma = bpf_iter_task_vma_next(&it))) {
+		if (any)
+			scratch_submit(s);
+		area_put(s, task, vma);
+		any = true;
+	}
+	bpf_iter_task_vma_destroy(&it);
+	if (!any) {
+		area_put(s, task, 0);
+		((struct trace_head *)s->rec)->flags = TRACE_F_CUT;
+	}
+	((struct trace_head *)s->rec)->flags |= TRACE_F_LAST;
+	scratch_submit(s);
+	scratch_put(s);
+}
+
+SEC("tp_btf/sched_process_exec")
+
+int BPF_PROG(trace_exec_areas, struct task_struct *task)
+{
+	if (observed_get(task) && is_wanted(TRACE_AREA))
+		areas_inventory(task);
+	return 0;
+}
+
+/* After trace_newtask, which has marked the child. */
+SEC("tp_btf/task_newtask")
+
+int BPF_PROG(trace_newtask_areas, struct task_struct *child, __u64 clone_flags)
+{
+	struct task_struct *parent = bpf_get_current_task_btf();
+
+	if (observed_get(parent) && fork_copies_beside_others(parent, clone_flags))
+		areas_inventory(child);
+	return 0;
+}
+
+#endif

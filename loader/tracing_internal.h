@@ -1,0 +1,40 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* What tracing.c and tracing_read.c share. */
+#ifndef EBPF_CKPT_TRACING_INTERNAL_H
+#define EBPF_CKPT_TRACING_INTERNAL_H
+
+#include "tracing.h"
+
+/* The ring as the kernel maps it: the reader's position, the writer's, and the data twice in a row,
+ * so that no record is ever in two parts. */
+struct tracing_ring {
+	int fd; /* borrowed from the map */
+	size_t bytes, page_bytes;
+	volatile unsigned long *consumer;	/* owned */
+	const volatile unsigned long *producer; /* owned */
+	const unsigned char *data;
+	unsigned long next; /* what *consumer becomes when the caller is done with the record */
+	uint32_t *woken;    /* in the programs' data: the reader has looked */
+};
+
+int tracing_ring_open(struct tracing_ring *r, int fd, size_t bytes);
+void tracing_ring_close(struct tracing_ring *r);
+/* The next record, or NULL. *ret_len: bytes that may be read. */
+const void *tracing_ring_next(struct tracing_ring *r, size_t *ret_len);
+
+struct trace_bpf;
+struct bpf_link;
+
+struct tracing {
+	struct trace_bpf *skel;	 /* owned */
+	struct bpf_link **links; /* owned */
+	size_t n_links;
+	struct tracing_ring ring;
+	struct tracing_missing *missing; /* owned */
+	size_t n_missing;
+	struct tracing_lost *lost; /* owned */
+	uint32_t last_lost;
+	char path[TRACE_NAMES_MAX * 2];
+};
+
+#endif
