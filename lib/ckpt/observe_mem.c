@@ -67,6 +67,8 @@ static void count_area(struct ckpt_observe *o, const struct ledger_at *at, bool 
 		c->made++;
 	else
 		c->closed++;
+	if (p->mm && p->mm->areas.n > c->peak)
+		c->peak = p->mm->areas.n;
 }
 
 static struct event *begin_span(struct ckpt_observe *o, const char *name,

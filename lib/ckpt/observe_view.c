@@ -181,6 +181,19 @@ void observe_view_free(struct observe_view *v)
 	free(v);
 }
 
+/*
+ * Areas are split and merged, and all go when the program ends: what is there is counted when it is
+ * asked for, and what is not there any more must have been closed.
+ */
+static void balance_areas(struct ckpt_observed_kind *k, const struct ledger_process *p)
+{
+	k->open = p->mm ? p->mm->areas.n : 0;
+	if (k->open > k->inherited + k->made)
+		k->inherited = k->open - k->made;
+	k->closed = k->inherited + k->made - k->open;
+	k->peak = k->peak > k->open ? k->peak : k->open;
+}
+
 static void show_kinds(struct observe_view *v, struct ckpt_observed_process *row,
 		       const struct ledger_process *p, size_t *at)
 {
@@ -195,9 +208,8 @@ static void show_kinds(struct observe_view *v, struct ckpt_observed_process *row
 						.open = c->open,
 						.peak = c->peak };
 
-		/* Areas are split and merged: what is there is counted when it is asked for. */
 		if (!strcmp(c->kind, "area"))
-			k.open = k.peak = p->mm ? p->mm->areas.n : 0;
+			balance_areas(&k, p);
 		v->kind[(*at)++] = k;
 	}
 	row->kind = first;
