@@ -224,7 +224,7 @@ struct run {
 	size_t n_outputs;
 	bool wants_json;
 	struct observe_sink sink, line; /* line: one of JSON, never written */
-	int signal_fd;
+	int signal_fd, offer_fd;	/* offer_fd is the engine's; -1: others cannot ask */
 	unsigned int n_interrupts;
 	uint64_t n_events; /* shown */
 	bool full;	   /* as many as were asked for */
@@ -323,19 +323,20 @@ static int outputs_idle(struct run *r)
 /* Wait for events, signals, keys. 1: the user wants to end. */
 static int wait_for_more(struct run *r)
 {
-	struct pollfd p[2 + OUTPUTS_MAX] = { { .fd = ckpt_observe_fd(r->o), .events = POLLIN },
-					     { .fd = r->signal_fd, .events = POLLIN } };
+	struct pollfd p[3 + OUTPUTS_MAX] = { { .fd = ckpt_observe_fd(r->o), .events = POLLIN },
+					     { .fd = r->signal_fd, .events = POLLIN },
+					     { .fd = r->offer_fd, .events = POLLIN } };
 
 	for (size_t i = 0; i < r->n_outputs; i++)
-		p[2 + i] = (struct pollfd){ .fd = r->output[i]->fd, .events = POLLIN };
-	if (poll(p, 2 + r->n_outputs, LOOK_MS) <= 0)
+		p[3 + i] = (struct pollfd){ .fd = r->output[i]->fd, .events = POLLIN };
+	if (poll(p, 3 + r->n_outputs, LOOK_MS) <= 0)
 		return 0;
 	if (p[1].revents)
 		take_signals(r);
 	for (size_t i = 0; i < r->n_outputs; i++) {
 		struct observe_output *out = r->output[i];
 
-		if (p[2 + i].revents && out->input && out->input(out, r->o))
+		if (p[3 + i].revents && out->input && out->input(out, r->o))
 			return 1;
 	}
 	return 0;
@@ -379,6 +380,7 @@ static int observe_loop(struct run *r, struct ckpt_err **err)
 				return rc;
 		}
 		if (n == 0 || cli_now_us() - idle_us > IDLE_US) {
+			ckpt_observe_serve(r->o);
 			if (outputs_idle(r))
 				return 1;
 			idle_us = cli_now_us();
@@ -587,6 +589,7 @@ static int observe(struct run *r)
 		end_outputs(r, NULL);
 		return fail(r, rc, err);
 	}
+	r->offer_fd = ckpt_observe_offer(r->o, NULL);
 	be_prompt();
 	child_go(&r->child);
 	rc = observe_loop(r, &err);
@@ -609,7 +612,7 @@ static int observe(struct run *r)
 
 static int run_all(struct observe_args *a)
 {
-	struct run r = { .a = a, .signal_fd = -1 };
+	struct run r = { .a = a, .signal_fd = -1, .offer_fd = -1 };
 	int status = CLI_FAILED, rc = 0;
 
 	if (open_sink(&r) < 0)

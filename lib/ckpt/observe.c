@@ -355,6 +355,7 @@ void ckpt_observe_close(struct ckpt_observe *o)
 {
 	if (!o)
 		return;
+	observe_offer_free(o->offer);
 	tracing_close(o->tracing);
 	ledger_done(&o->ledger);
 	observe_differences_done(&o->found);
