@@ -19,6 +19,7 @@
 /* Events may wait for this long in the kernel before we look (see ckpt_observe_fd()). */
 #define LOOK_MS	    50
 #define IDLE_US	    250000
+#define HTML_EVENTS 200000 /* a browser opens that many in 2 seconds */
 #define NICE_PROMPT (-10)
 
 struct observe_args {
@@ -29,7 +30,7 @@ struct observe_args {
 	const char *name, *cgroup, *output, *html;
 	struct observe_filter *filter; /* owned */
 	bool summary, stacks, top;
-	uint64_t duration_us, audit_us, count, ring_bytes;
+	uint64_t duration_us, audit_us, count, ring_bytes, html_events;
 	int die_by; /* result: the signal that ended the command */
 };
 
@@ -40,6 +41,7 @@ enum {
 	OPT_AUDIT_EVERY,
 	OPT_RING,
 	OPT_HTML,
+	OPT_HTML_EVENTS,
 	OPT_TOP,
 };
 
@@ -54,6 +56,8 @@ static const struct argp_option options[] = {
 	{ "output", 'o', "FILE", 0, "Write there instead of to standard output", 0 },
 	{ "html", OPT_HTML, "FILE", 0, "Write a page with a timeline, to be opened in a browser",
 	  0 },
+	{ "html-events", OPT_HTML_EVENTS, "N", 0,
+	  "Events that the page may have, the last ones (200000)", 0 },
 	{ "top", OPT_TOP, NULL, 0, "A live table in the terminal instead of lines", 0 },
 	{ "duration", 'd', "TIME", 0, "End after this time: 10, 1.5s, 5m, 2h", 0 },
 	{ "count", 'n', "N", 0, "End after so many events", 0 },
@@ -167,6 +171,8 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 	case OPT_HTML:
 		a->html = arg;
 		return 0;
+	case OPT_HTML_EVENTS:
+		return take_count(&a->common, &a->html_events, arg);
 	case OPT_TOP:
 		a->top = true;
 		return 0;
@@ -208,6 +214,7 @@ static const struct argp argp = {
 	"Examples:\n"
 	"  ebpf-ckpt observe 4711\n"
 	"  ebpf-ckpt observe --summary --stacks -- ./server --port 8080\n"
+	"  ebpf-ckpt observe --html run.html -- make\n"
 	"  ebpf-ckpt observe --json -f event=signal_* --duration 10s --name nginx\n",
 	cli_common_children,
 	NULL,
@@ -221,7 +228,7 @@ struct run {
 	struct ckpt_observe *o;
 	struct observe_child child;
 	struct observe_output *output[OUTPUTS_MAX];
-	size_t n_outputs;
+	size_t n_outputs, n_started;
 	bool wants_json;
 	struct observe_sink sink, line; /* line: one of JSON, never written */
 	int signal_fd, offer_fd;	/* offer_fd is the engine's; -1: others cannot ask */
@@ -402,9 +409,44 @@ static void make_outputs(struct run *r)
 {
 	const struct observe_args *a = r->a;
 
-	if (!a->top)
-		add_output(r, a->common.json ? observe_json_new(&r->sink, a->summary)
-					     : observe_text_new(&r->sink, a->summary));
+	if (a->html)
+		add_output(r, observe_html_new(a->html,
+					       a->html_events ? a->html_events : HTML_EVENTS));
+	/* Last, since what others say would be on its screen. */
+	if (a->top) {
+		add_output(r, observe_top_new());
+		return;
+	}
+	/* Whoever wants a page wants no lines, unless he says so. */
+	bool brief = a->summary || (a->html && !a->common.json && !a->output);
+
+	add_output(r, a->common.json ? observe_json_new(&r->sink, brief)
+				     : observe_text_new(&r->sink, brief));
+}
+
+/* Those that were started, the last first; what follows may print again. */
+static int end_outputs(struct run *r, struct ckpt_observe *o)
+{
+	int worst = 0;
+
+	while (r->n_started) {
+		struct observe_output *out = r->output[--r->n_started];
+
+		if (out->end && out->end(out, o) < 0)
+			worst = -1;
+	}
+	return worst;
+}
+
+/* Give the terminal back, so that messages are seen. */
+static void leave_terminal(struct run *r)
+{
+	struct observe_output *out = r->a->top ? r->output[r->n_started - 1] : NULL;
+
+	if (out && out->end) {
+		r->n_started--;
+		out->end(out, r->o);
+	}
 }
 
 static int start_outputs(struct run *r)
@@ -426,26 +468,15 @@ static int start_outputs(struct run *r)
 					     .quiet = r->a->common.quiet,
 					     .stacks = r->a->stacks };
 
-	for (size_t i = 0; i < r->n_outputs; i++) {
-		struct observe_output *out = r->output[i];
+	for (; r->n_started < r->n_outputs; r->n_started++) {
+		struct observe_output *out = r->output[r->n_started];
 
-		if (out->start && out->start(out, &about) < 0)
+		if (out->start && out->start(out, &about) < 0) {
+			end_outputs(r, NULL);
 			return -1;
+		}
 	}
 	return 0;
-}
-
-static int end_outputs(struct run *r, struct ckpt_observe *o)
-{
-	int worst = 0;
-
-	for (size_t i = 0; i < r->n_outputs; i++) {
-		struct observe_output *out = r->output[i];
-
-		if (out->end && out->end(out, o) < 0)
-			worst = -1;
-	}
-	return worst;
 }
 
 static int open_sink(struct run *r)
@@ -537,7 +568,7 @@ static int finish(struct run *r, struct ckpt_err **err)
 	rc = audit(r, &balanced, err);
 	if (rc < 0)
 		return fail(r, rc, *err);
-	if (!r->a->common.json && !r->a->top && (!r->a->common.quiet || r->a->summary))
+	if (!r->a->common.json && (r->a->summary || (r->a->top ? !balanced : !r->a->common.quiet)))
 		rc2 = observe_summary_put(&r->sink, r->o, false);
 	/* Of a command, the exit status is the command's. */
 	return rc || rc2 || (!balanced && !r->child.pid) ? CLI_FAILED : CLI_OK;
@@ -593,6 +624,7 @@ static int observe(struct run *r)
 	be_prompt();
 	child_go(&r->child);
 	rc = observe_loop(r, &err);
+	leave_terminal(r);
 	if (rc < 0)
 		fail(r, rc, err);
 	else if (rc == 0)

@@ -90,7 +90,8 @@ void observe_json_string(struct observe_sink *s, const char *text);
 /* Lines for people, and for programs. `brief`: only those about the whole, as "audit" is. */
 struct observe_output *observe_text_new(struct observe_sink *sink, bool brief);
 struct observe_output *observe_json_new(struct observe_sink *sink, bool brief);
-struct observe_output *observe_html_new(const char *path);
+/* A page with the last `limit` events. */
+struct observe_output *observe_html_new(const char *path, uint64_t limit);
 struct observe_output *observe_top_new(void);
 
 /* observe_summary.c: the tables at the end; with `json` one line of them. 0, or a negative errno

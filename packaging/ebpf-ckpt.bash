@@ -21,6 +21,9 @@ _ebpf_ckpt() {
 		mapfile -t COMPREPLY < <(compgen -W "$(ps -eo comm= | sort -u)" -- "$cur")
 	elif [[ $cmd == help ]]; then
 		mapfile -t COMPREPLY < <(compgen -W "$(_ebpf_ckpt_words)" -- "$cur")
+	elif [[ $cmd == observe && $prev =~ ^(--html|-o|--output)$ ]]; then
+		compopt -o filenames
+		mapfile -t COMPREPLY < <(compgen -f -- "$cur")
 	elif [[ $prev == -o || $prev == --output || $cmd == restore || $cmd == show || $cmd == verify ]]; then
 		compopt -o filenames
 		mapfile -t COMPREPLY < <(compgen -d -- "$cur")
