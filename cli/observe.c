@@ -229,9 +229,9 @@ struct run {
 	struct observe_child child;
 	struct observe_output *output[OUTPUTS_MAX];
 	size_t n_outputs, n_started;
-	bool wants_json;
-	struct observe_sink sink, line; /* line: one of JSON, never written */
-	int signal_fd, offer_fd;	/* offer_fd is the engine's; -1: others cannot ask */
+	bool wants_json, wants_json_of_all; /* of_all: of what is said of the whole */
+	struct observe_sink sink, line;	    /* line: one of JSON, never written */
+	int signal_fd, offer_fd;	    /* offer_fd is the engine's; -1: others cannot ask */
 	unsigned int n_interrupts;
 	uint64_t n_events; /* shown */
 	bool full;	   /* as many as were asked for */
@@ -291,7 +291,7 @@ static int on_event(void *userdata, const struct ckpt_event *e)
 
 	if (!observe_filter_passes(r->a->filter, e) || (r->full && !about_all))
 		return 0;
-	if (r->wants_json) {
+	if (r->wants_json || (r->wants_json_of_all && about_all)) {
 		r->line.n = 0;
 		observe_json_event(&r->line, e);
 		line.json = r->line.buf;
@@ -299,6 +299,10 @@ static int on_event(void *userdata, const struct ckpt_event *e)
 	}
 	for (size_t i = 0; i < r->n_outputs; i++) {
 		struct observe_output *out = r->output[i];
+
+		if (out->brief && !about_all)
+			continue;
+
 		int rc = out->event ? out->event(out, &line) : 0;
 
 		if (rc < 0) {
@@ -402,7 +406,8 @@ static int observe_loop(struct run *r, struct ckpt_err **err)
 static void add_output(struct run *r, struct observe_output *out)
 {
 	r->output[r->n_outputs++] = out;
-	r->wants_json = r->wants_json || out->wants_json;
+	r->wants_json = r->wants_json || (out->wants_json && !out->brief);
+	r->wants_json_of_all = r->wants_json_of_all || out->wants_json;
 }
 
 static void make_outputs(struct run *r)

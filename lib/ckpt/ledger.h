@@ -111,18 +111,13 @@ struct ledger_mm {
 	bool known; /* a snapshot, or a parent, has told what it began with */
 	bool fresh; /* made by exec, its inventory being told */
 	uint64_t touched_ns;
-	/* While an audit is under way: what has been reported, and when. */
-	struct ledger_touch *touch; /* owned */
-	size_t n_touches, touches_size;
+	/* Of what has been reported since an audit's pass began. */
+	struct ranges touched;
 	bool touch_all;
 	uint64_t pass; /* of an audit that has seen it */
 };
 
 #define LEDGER_TOUCHES_MAX 65536
-
-struct ledger_touch {
-	uint64_t start, end, time_ns;
-};
 
 struct ledger_timer {
 	int id;
@@ -220,7 +215,8 @@ struct ledger {
 	uint64_t n_events;
 	struct ledger_signal signal[LEDGER_NSIG];
 	struct ledger_calls calls;
-	bool auditing;
+	/* When the pass of an audit began that is under way; 0: there is none. */
+	uint64_t audit_ns;
 };
 
 void ledger_init(struct ledger *l);
@@ -314,7 +310,7 @@ void ledger_leave_mm(struct ledger *l, struct ledger_process *p);
 /* Something is reported of a span. */
 void ledger_mm_touch(struct ledger *l, struct ledger_mm *mm, uint64_t time_ns, uint64_t start,
 		     uint64_t end);
-/* From here on touches are kept, until the audit is over. */
+/* The pass is over, or begins. */
 void ledger_mm_forget_touches(struct ledger_mm *mm);
 
 /* ---- ledger_misc.c: timers and locks ---- */

@@ -331,7 +331,8 @@ static int one_pass(struct audit_pass *a, struct ckpt_err **err)
 	bool silent = o->ledger.calls.silent;
 	int rc;
 
-	a->begin_ns = observe_now_ns();
+	forget_touches(o);
+	a->begin_ns = o->ledger.audit_ns = observe_now_ns();
 	a->number = ++o->passes;
 	rc = snapshot_take(o->loader, a->pids, a->n_pids, SNAPSHOT_ALL, &a->s, &why);
 	if (rc < 0)
@@ -345,7 +346,6 @@ static int one_pass(struct audit_pass *a, struct ckpt_err **err)
 	idmap_done(&a->tables);
 	snapshot_free(a->s);
 	a->s = NULL;
-	forget_touches(o);
 	return rc;
 }
 
@@ -432,9 +432,9 @@ int observe_compare(struct ckpt_observe *o, const pid_t *pids, size_t n, bool me
 	if (rc < 0)
 		return ckpt_fail_nomem(err);
 	/* Nothing is left to look at, but what has happened wants to be told. */
-	o->ledger.auditing = true;
+	o->ledger.audit_ns = observe_now_ns();
 	rc = a.n_pids ? passes(&a, &before, err) : drain(o, observe_now_ns(), err);
-	o->ledger.auditing = false;
+	o->ledger.audit_ns = 0;
 	forget_touches(o);
 	forget_locks(&o->ledger);
 	observe_differences_done(&before);

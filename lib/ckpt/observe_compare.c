@@ -225,16 +225,11 @@ static bool alike(const struct range *a, const struct range *b, uint64_t at)
 	       (!a->file.ino || a->offset + (at - a->start) == b->offset + (at - b->start));
 }
 
-static bool is_touched(const struct audit_pass *a, const struct ledger_mm *mm, uint64_t start,
-		       uint64_t end)
+static bool is_touched(const struct ledger_mm *mm, uint64_t start, uint64_t end)
 {
-	if (mm->touch_all)
-		return true;
-	for (size_t i = 0; i < mm->n_touches; i++)
-		if (mm->touch[i].time_ns >= a->begin_ns && mm->touch[i].start < end &&
-		    mm->touch[i].end > start)
-			return true;
-	return false;
+	const struct range *r = ranges_at(&mm->touched, start);
+
+	return mm->touch_all || (r && r->start < end);
 }
 
 static int mend_span(struct ledger_mm *mm, const struct range *kernel, uint64_t start, uint64_t end)
@@ -282,7 +277,7 @@ static int compare_areas(struct audit_pass *a, pid_t pid, struct ledger_mm *mm,
 			break;
 		if (alike(l, k, at))
 			continue;
-		bool moving = is_touched(a, mm, at, next);
+		bool moving = is_touched(mm, at, next);
 
 		snprintf(what, sizeof(what), "area 0x%" PRIx64 "-0x%" PRIx64, at, next);
 		describe_range(ledger_text, l);
