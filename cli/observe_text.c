@@ -203,7 +203,7 @@ static void put_who(struct text_output *t, const struct ckpt_event *e)
 /* The audit, and the beginning, are sentences. */
 static void put_start(struct text_output *t, const struct ckpt_event *e)
 {
-	const struct ckpt_member *missing = ckpt_event_member(e, "missing");
+	const struct ckpt_member *missing = ckpt_event_member(e, "unseen");
 
 	t->start_ns = e->time_ns;
 	for (size_t i = 0; missing && i < missing->n && !t->quiet; i++) {

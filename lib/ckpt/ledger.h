@@ -88,13 +88,21 @@ struct ledger_early {
 
 #define LEDGER_EARLY_MAX 64
 
+#define LEDGER_FDS 64
+
+struct ledger_fds {
+	struct ledger_fd fd[LEDGER_FDS];
+};
+
 /* A descriptor table. */
 struct ledger_table {
 	uint64_t files_id;
 	unsigned int n_users;	      /* tasks */
 	struct ledger_process *owner; /* whose counts it goes to: a process that uses it */
-	struct ledger_fd *fd;	      /* owned: by number */
-	size_t size;
+	/* Owned: by number, in pieces that are made when they are needed (one may be NULL), since a
+	 * program may use a large number alone. */
+	struct ledger_fds **piece;
+	size_t size; /* numbers below this may be in use */
 	size_t n_open;
 	struct ledger_early *early; /* owned */
 	size_t n_early;
@@ -295,6 +303,8 @@ int ledger_fd_cloexec(struct ledger *l, const struct ledger_at *at, struct ledge
 int ledger_fd_range(struct ledger *l, const struct ledger_at *at, struct ledger_table *t,
 		    unsigned int first, unsigned int last, bool cloexec);
 const struct ledger_fd *ledger_fd(const struct ledger_table *t, int fd); /* NULL: free */
+/* Also of a free number; NULL: nothing has ever been reported of it. */
+const struct ledger_fd *ledger_fd_place(const struct ledger_table *t, int fd);
 struct ledger_object *ledger_object_of_sock(const struct ledger *l, uint64_t sock_id);
 /* Without a report: what a snapshot has told. f NULL: nothing is there. */
 int ledger_fd_set(struct ledger *l, struct ledger_table *t, int fd, const struct ledger_file *f,

@@ -119,8 +119,12 @@ static int mend_task(struct audit_pass *a, const struct rec_task *rt)
 
 	if (rc < 0)
 		return rc;
-	if (new_process)
+	if (new_process) {
+		const struct snap_path *exe = snapshot_path(a->s, rt->tgid, REC_PATH_EXE);
+
 		t->process->known = true;
+		t->process->exe = exe && exe->path[0] ? strdup(exe->path) : NULL;
+	}
 	if (rp)
 		t->process->cgroup = rp->cgroup_id;
 	if (rt->tid == rt->tgid)

@@ -81,8 +81,8 @@ static int compare_fd(struct audit_pass *a, pid_t pid, struct ledger_table *t, i
 		      const struct snap_file *row)
 {
 	const struct ledger_fd *e = ledger_fd(t, fd);
-	uint64_t touched_ns = (size_t)fd < t->size ? t->fd[fd].touched_ns : 0;
-	bool moving = touched_ns >= a->begin_ns;
+	const struct ledger_fd *place = ledger_fd_place(t, fd);
+	bool moving = place && place->touched_ns >= a->begin_ns;
 	char what[32], ledger[TEXT_MAX], kernel[TEXT_MAX];
 	int rc;
 

@@ -314,11 +314,13 @@ static int show_leaks(struct observe_view *v, struct ckpt_observe *o)
 	{
 		const struct ledger_table *t = s->value;
 
-		for (size_t fd = 0; t->owner && fd < t->size; fd++)
-			if (was_made(&t->fd[fd]) &&
-			    left_add(&v->open, t->owner->pid, t->owner->comm, &t->fd[fd],
-				     SIZE_MAX) < 0)
+		for (size_t fd = 0; t->owner && fd < t->size; fd++) {
+			const struct ledger_fd *e = ledger_fd(t, (int)fd);
+
+			if (e && was_made(e) &&
+			    left_add(&v->open, t->owner->pid, t->owner->comm, e, SIZE_MAX) < 0)
 				return -ENOMEM;
+		}
 	}
 	size_t n_left = o->left ? o->left->n : 0;
 
