@@ -230,6 +230,10 @@ static int show_processes(struct observe_view *v, const struct ledger *l)
 {
 	size_t n = 0, n_kinds = 0, at = 0, kinds_at = 0;
 
+	/* One that never mapped anything has areas, too. */
+	for (struct ledger_process *p = l->first; p; p = p->next)
+		if (p->mm && p->mm->areas.n)
+			ledger_count(p, "area");
 	for (const struct ledger_process *p = l->first; p; p = p->next)
 		n++, n_kinds += p->n_counts;
 	for (const struct ledger_process *p = l->ended_first; p; p = p->next)
