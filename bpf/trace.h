@@ -343,7 +343,9 @@ struct trace_brk {
 
 /*
  * One area of an inventory, by ascending address. The names are not repeated where the area before
- * is of the same file; the loader gives the path all the same.
+ * is of the same file; the loader gives the path all the same. It also comes without being
+ * announced, for what a call that failed has left of areas (then without TRACE_F_LAST); with
+ * TRACE_F_LAST and TRACE_F_CUT and no area, the areas of this mm are not known from here on.
  */
 struct trace_area_rec {
 	struct trace_head head;

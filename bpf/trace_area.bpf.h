@@ -12,6 +12,8 @@
 #define MAP_TYPE_BITS  0xf
 #define MAP_ANONYMOUS  0x20
 #define MAP_PRIVATE    2
+#define MAP_FIXED      0x10
+#define MREMAP_FIXED   2
 /* MAP_PRIVATE, FIXED, ANONYMOUS, DENYWRITE, EXECUTABLE, NORESERVE, POPULATE, STACK, FIXED_NOREPLACE
  */
 #define PLAIN_MAP_BITS	  (2 | 0x10 | 0x20 | 0x800 | 0x1000 | 0x4000 | 0x8000 | 0x20000 | 0x100000)
@@ -246,43 +248,6 @@ static __always_inline void on_brk(struct call *c)
 	record_submit(out);
 }
 
-static __always_inline bool on_area_call(struct call *c, __u8 kind)
-{
-	switch (kind) {
-	case CALL_MMAP:
-		on_mmap(c);
-		break;
-	case CALL_REMAP_FILE_PAGES:
-		on_area_made(c, c->arg[0], page_up(c->arg[1]), -1);
-		break;
-	case CALL_SHMAT:
-		on_area_made(c, (__u64)c->ret, 0, (__s32)c->arg[0]);
-		break;
-	case CALL_IO_SETUP:
-		on_io_setup(c);
-		break;
-	case CALL_MUNMAP:
-		range_record(c, TRACE_UNMAP, c->arg[0], c->arg[0] + page_up(c->arg[1]));
-		break;
-	case CALL_SHMDT:
-	case CALL_IO_DESTROY: /* how long it was is not known any more */
-		range_record(c, TRACE_UNMAP, c->arg[0], c->arg[0]);
-		break;
-	case CALL_MPROTECT:
-		range_record(c, TRACE_PROTECT, c->arg[0], c->arg[0] + page_up(c->arg[1]));
-		break;
-	case CALL_MREMAP:
-		on_mremap(c);
-		break;
-	case CALL_BRK:
-		on_brk(c);
-		break;
-	default:
-		return false;
-	}
-	return true;
-}
-
 /* --- inventories: of a new image, and of a copy that was made beside other threads --- */
 
 /* Since 6.7. */
@@ -380,6 +345,106 @@ static __always_inline void areas_inventory(struct task_struct *task)
 	((struct trace_head *)s->rec)->flags |= TRACE_F_LAST;
 	scratch_submit(s);
 	scratch_put(s);
+}
+
+/*
+ * Calls that fail may have done a part of their work: mprotect(2) that before a gap, and those with
+ * a fixed place may have made room there. Tell what is in the span now; false: nothing is.
+ */
+static __always_inline bool areas_between(struct task_struct *task, __u64 start, __u64 end)
+{
+	struct scratch *s = scratch_get();
+	struct bpf_iter_task_vma it;
+	struct vm_area_struct *vma;
+	bool any = false;
+
+	if (!s) {
+		lost(TRACE_TYPE_NR + TRACE_CAUSE_SCRATCH);
+		return true;
+	}
+	s->file_id = 0;
+	s->task = (__u64)task;
+	bpf_iter_task_vma_new(&it, task, start);
+	while ((vma = bpf_iter_task_vma_next(&it))) {
+		if (vma->vm_start >= end)
+			break;
+		s->vma = (__u64)vma;
+		area_put(s);
+		scratch_submit(s);
+		any = true;
+	}
+	bpf_iter_task_vma_destroy(&it);
+	scratch_put(s);
+	return any;
+}
+
+/* Nothing is known of the areas any more: the reader has to look. */
+static __always_inline void areas_unknown(struct task_struct *task)
+{
+	struct trace_area_rec *out = record_new(trace_area_rec, TRACE_AREA, task);
+
+	if (!out)
+		return;
+	out->head.flags = TRACE_F_CUT | TRACE_F_LAST;
+	out->mm_id = current_mm();
+	record_submit(out);
+}
+
+static __always_inline void on_area_failure(struct call *c, __u8 kind)
+{
+	struct task_struct *task = bpf_get_current_task_btf();
+	__u64 start = c->arg[0], end = c->arg[0] + page_up(c->arg[1]);
+
+	if (kind == CALL_MREMAP) {
+		start = c->arg[4];
+		end = c->arg[4] + page_up(c->arg[2]);
+	}
+	if (c->ret == -EINVAL || c->ret == -EBADF || c->ret == -EEXIST || start >= end ||
+	    !is_wanted(TRACE_AREA) ||
+	    (kind == CALL_MMAP && (c->nr != NR_mmap || !(c->arg[3] & MAP_FIXED))) ||
+	    (kind == CALL_MREMAP && !(c->arg[3] & MREMAP_FIXED)))
+		return;
+	if (!with_areas)
+		areas_unknown(task);
+	else if (!areas_between(task, start, end) && kind != CALL_MPROTECT)
+		range_record(c, TRACE_UNMAP, start, end);
+}
+
+static __always_inline bool on_area_call(struct call *c, __u8 kind)
+{
+	switch (kind) {
+	case CALL_MMAP:
+		on_mmap(c);
+		break;
+	case CALL_REMAP_FILE_PAGES:
+		on_area_made(c, c->arg[0], page_up(c->arg[1]), -1);
+		break;
+	case CALL_SHMAT:
+		on_area_made(c, (__u64)c->ret, 0, (__s32)c->arg[0]);
+		break;
+	case CALL_IO_SETUP:
+		on_io_setup(c);
+		break;
+	case CALL_MUNMAP:
+		range_record(c, TRACE_UNMAP, c->arg[0], c->arg[0] + page_up(c->arg[1]));
+		break;
+	case CALL_SHMDT:
+	case CALL_IO_DESTROY: /* how long it was is not known any more */
+		range_record(c, TRACE_UNMAP, c->arg[0], c->arg[0]);
+		break;
+	case CALL_MPROTECT:
+		range_record(c, TRACE_PROTECT, c->arg[0], c->arg[0] + page_up(c->arg[1]));
+		break;
+	case CALL_MREMAP:
+		on_mremap(c);
+		break;
+	case CALL_BRK:
+		on_brk(c);
+		break;
+	default:
+		return false;
+	}
+	return true;
 }
 
 SEC("tp_btf/sched_process_exec")

@@ -245,6 +245,9 @@ int BPF_PROG(trace_sys_exit, struct pt_regs *regs, long ret)
 		on_sock_call(&c);
 	else if ((ret >= 0 || ret < -MAX_ERRNO) && !on_fd_call(&c, kind, self))
 		on_other_call(&c, kind, self);
+	else if (ret < 0 && ret >= -MAX_ERRNO &&
+		 (kind == CALL_MPROTECT || kind == CALL_MMAP || kind == CALL_MREMAP))
+		on_area_failure(&c, kind);
 	self->since_ns = c.time_ns;
 	return 0;
 }

@@ -1328,6 +1328,42 @@ static void test_area__map_protect_move_unmap(void **state)
 	run_done(&r);
 }
 
+static void protect_over_gap(struct told *t)
+{
+	char *a = mmap(NULL, 4 * PAGE, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	CHECK_CHILD(a != MAP_FAILED && munmap(a + 2 * PAGE, PAGE) == 0);
+	t->value[0] = (uint64_t)(uintptr_t)a;
+	CHECK_CHILD(mprotect(a, 4 * PAGE, PROT_NONE) < 0 && errno == ENOMEM);
+}
+
+/* It has failed, and yet changed what lies before the gap. */
+static void test_area__half_done(void **state)
+{
+	uint64_t start;
+	struct copy *c;
+	struct run r;
+
+	(void)state;
+	run_types(&r, BIT(TRACE_MAP) | BIT(TRACE_UNMAP) | BIT(TRACE_AREA), protect_over_gap);
+	start = r.told->value[0];
+	NEXT(&r, TRACE_MAP);
+	NEXT(&r, TRACE_UNMAP);
+	c = NEXT(&r, TRACE_AREA);
+	if (c->head->flags & TRACE_F_CUT) {
+		run_done(&r);
+		skip(); /* before 6.7 */
+	}
+	assert_int_equal(c->head->flags, 0);
+	assert_int_equal(c->area->area.start, start);
+	assert_int_equal(c->area->area.end, start + 2 * PAGE);
+	assert_int_equal(c->area->area.vm_flags & VM_BITS, 0);
+	c = NEXT(&r, TRACE_AREA);
+	assert_int_equal(c->area->area.start, start + 3 * PAGE);
+	assert_int_equal(c->area->area.vm_flags & VM_BITS, PROT_READ);
+	run_done(&r);
+}
+
 static void attach_segments(struct told *t)
 {
 	aio_context_t ctx = 0;
@@ -1924,6 +1960,7 @@ int main(void)
 		cmocka_unit_test(test_signal__of_the_kernel),
 		cmocka_unit_test(test_sock__life_of_a_connection),
 		cmocka_unit_test(test_area__map_protect_move_unmap),
+		cmocka_unit_test(test_area__half_done),
 		cmocka_unit_test(test_area__segments_and_rings),
 		cmocka_unit_test(test_area__copied_beside_a_thread),
 		cmocka_unit_test(test_area__of_a_new_image),
