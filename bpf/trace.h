@@ -86,6 +86,12 @@ enum trace_cause {
 	TRACE_CAUSE_NR
 };
 
+/* Only the programs and the loader need this, too: kernel types by their names. */
+struct trace_type_ids {
+	__u32 task_struct, files_struct, fdtable, file, inode, super_block, mount, vfsmount, sock,
+		unix_sock, socket, net, mm_struct, signal_struct, vm_area_struct;
+};
+
 /* What the marking iterator gives instead of numbers of threads, when it is asked for its reader.
  */
 #define TRACE_MARK_SELF 0xffffffffU
@@ -315,7 +321,7 @@ struct trace_range {
 			   * made there by shmat or io_setup at once */
 	__u32 nr;
 	__u32 prot;	/* PROT_*, of TRACE_PROTECT */
-	__u64 vm_flags; /* TRACE_PROTECT: of the first area in the range afterwards; 0: not read */
+	__u64 vm_flags; /* TRACE_PROTECT, where prot does not tell: of its first area; else 0 */
 };
 
 struct trace_remap {
@@ -335,7 +341,12 @@ struct trace_brk {
 	__u64 def_flags;      /* vm_flags beyond those of every heap (VM_LOCKED) */
 };
 
-/* One area of an inventory, by ascending address. */
+/*
+ * One area of an inventory, by ascending address. The names are not repeated where the area before
+ * is of the same file; the loader gives the path all the same. It also comes without being
+ * announced, for what a call that failed has left of areas (then without TRACE_F_LAST); with
+ * TRACE_F_LAST and TRACE_F_CUT and no area, the areas of this mm are not known from here on.
+ */
 struct trace_area_rec {
 	struct trace_head head;
 	__u64 mm_id;

@@ -87,6 +87,7 @@
 #define EBADF	    9
 #define EFAULT	    14
 #define EEXIST	    17
+#define EINVAL	    22
 #define ENOTSOCK    88
 #define ERESTARTSYS 512 /* and the like, up to 516: the call will be made again */
 

@@ -113,7 +113,7 @@ static __always_inline bool call_makes_fd(struct call *c, __u8 kind)
 }
 
 /* Calls that succeeded; false: of another part. */
-static __always_inline bool on_fd_call(struct call *c, __u8 kind)
+static __always_inline bool on_fd_call(struct call *c, __u8 kind, struct observed *self)
 {
 	switch (kind) {
 	case CALL_DUP:
@@ -152,7 +152,7 @@ static __always_inline bool on_fd_call(struct call *c, __u8 kind)
 		on_recvmmsg(c);
 		break;
 	case CALL_CLOSE_RANGE:
-		on_close_range(c);
+		on_close_range(c, self);
 		break;
 	default:
 		if (!call_makes_fd(c, kind))
@@ -163,11 +163,11 @@ static __always_inline bool on_fd_call(struct call *c, __u8 kind)
 	return true;
 }
 
-static __always_inline void on_other_call(struct call *c, __u8 kind)
+static __always_inline void on_other_call(struct call *c, __u8 kind, struct observed *self)
 {
 	switch (kind) {
 	case CALL_UNSHARE:
-		files_unshared(c);
+		files_unshared(c, self);
 		on_namespace(c);
 		break;
 	case CALL_SETNS:
@@ -183,10 +183,36 @@ static __always_inline void on_other_call(struct call *c, __u8 kind)
 	}
 }
 
+/* Calls whose records have a stack, as far as it can be told without looking closer. */
+static __always_inline bool call_makes(struct call *c, __u8 kind)
+{
+	if (c->ret < 0 && c->ret >= -MAX_ERRNO)
+		return kind == CALL_SOCKET_CALL;
+	switch (kind) {
+	case CALL_FCNTL:
+		return (__u32)c->arg[1] == F_DUPFD || (__u32)c->arg[1] == F_DUPFD_CLOEXEC;
+	case CALL_IOCTL:
+		return ioctl_makes_fd((__u32)c->arg[1]);
+	case CALL_CLOSE:
+	case CALL_CLOSE_RANGE:
+	case CALL_MUNMAP:
+	case CALL_MPROTECT:
+	case CALL_SHMDT:
+	case CALL_IO_DESTROY:
+	case CALL_UNSHARE:
+	case CALL_SETNS:
+	case CALL_SIGTIMEDWAIT:
+		return false;
+	default:
+		return true;
+	}
+}
+
 SEC("tp_btf/sys_exit")
 
 int BPF_PROG(trace_sys_exit, struct pt_regs *regs, long ret)
 {
+	struct observed *self;
 	struct call c = {};
 	__u64 nr = regs->orig_ax;
 	__u8 kind;
@@ -196,27 +222,33 @@ int BPF_PROG(trace_sys_exit, struct pt_regs *regs, long ret)
 	kind = call_kind[nr];
 	if (kind == CALL_NONE)
 		return 0;
-	c.self = observed_get(bpf_get_current_task_btf());
-	if (!c.self)
+	self = observed_get(bpf_get_current_task_btf());
+	if (!self)
 		return 0;
-	c.ctx = ctx;
-	c.regs = regs;
 	c.nr = (__u32)nr;
 	c.ret = ret;
+	c.time_ns = bpf_ktime_get_ns();
+	c.since_ns = self->since_ns;
+	c.stack = -1;
 	c.arg[0] = regs->di;
 	c.arg[1] = regs->si;
 	c.arg[2] = regs->dx;
 	c.arg[3] = regs->r10;
 	c.arg[4] = regs->r8;
 	c.arg[5] = regs->r9;
+	if (with_stacks && call_makes(&c, kind))
+		c.stack = call_stack(ctx);
 	/* The number is given back even when writing back what was left to write fails. */
 	if (kind == CALL_CLOSE && ret != -EBADF)
 		fd_close(&c, (__u32)c.arg[0], (__u32)c.arg[0]);
 	else if (kind == CALL_SOCKET_CALL)
 		on_sock_call(&c);
-	else if ((ret >= 0 || ret < -MAX_ERRNO) && !on_fd_call(&c, kind))
-		on_other_call(&c, kind);
-	c.self->since_ns = bpf_ktime_get_ns();
+	else if ((ret >= 0 || ret < -MAX_ERRNO) && !on_fd_call(&c, kind, self))
+		on_other_call(&c, kind, self);
+	else if (ret < 0 && ret >= -MAX_ERRNO &&
+		 (kind == CALL_MPROTECT || kind == CALL_MMAP || kind == CALL_MREMAP))
+		on_area_failure(&c, kind);
+	self->since_ns = c.time_ns;
 	return 0;
 }
 

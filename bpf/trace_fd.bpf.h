@@ -8,13 +8,12 @@
 
 /* A system call that is returning. */
 struct call {
-	__u64 *ctx; /* of the program */
-	struct pt_regs *regs;
-	struct observed *self;
 	__u64 arg[6];
 	__s64 ret;
+	__u64 time_ns, since_ns; /* of its return, and of that of the one before */
 	__u32 nr;
 	__u32 flags; /* TRACE_F_* for its records */
+	__s32 stack;
 };
 
 #define MAX_FDS (1 << 24)
@@ -22,20 +21,26 @@ struct call {
 /* The struct file behind a number; 0: free. */
 static __always_inline struct file *fd_file(struct task_struct *task, __u32 fd, __u32 *cloexec)
 {
-	struct fdtable *fdt = BPF_CORE_READ(task, files, fdt);
+	struct fdtable *fdt = kread(files_struct, kread(task_struct, task, files), fdt);
 	unsigned long *bits, word = 0;
 	struct file *file = 0, **fds;
 
-	if (!fdt || fd >= BPF_CORE_READ(fdt, max_fds))
+	if (!fdt || fd >= kread(fdtable, fdt, max_fds))
 		return 0;
-	fds = BPF_CORE_READ(fdt, fd);
+	fds = kread(fdtable, fdt, fd);
 	bpf_probe_read_kernel(&file, sizeof(file), fds + fd);
 	if (!file || !cloexec)
 		return file;
-	bits = BPF_CORE_READ(fdt, close_on_exec);
+	bits = kread(fdtable, fdt, close_on_exec);
 	bpf_probe_read_kernel(&word, sizeof(word), bits + fd / 64);
 	*cloexec = word >> (fd % 64) & 1;
 	return file;
+}
+
+/* The descriptor table of the running task: its identity. */
+static __always_inline __u64 current_files(void)
+{
+	return (__u64)kread(task_struct, bpf_get_current_task_btf(), files);
 }
 
 /* The stack of the call under way; -1 when there is none. */
@@ -65,12 +70,17 @@ static __always_inline void sock_watch(struct trace_fd_new *out)
 		lost(TRACE_TYPE_NR + TRACE_CAUSE_SOCKET);
 }
 
-/* How a descriptor came to be. */
+/*
+ * How a descriptor came to be.
+ *
+ * The functions that make records are not static: such functions are verified once, and not for
+ * each call of them.
+ */
 struct origin {
 	__s32 from, pair, of;
 };
 
-static __noinline int fd_new(struct call *c, __s32 fd, const struct origin *origin)
+__noinline int fd_new(struct call *c, __s32 fd, const struct origin *origin)
 {
 	struct task_struct *task = bpf_get_current_task_btf();
 	struct trace_fd_new *out;
@@ -86,11 +96,11 @@ static __noinline int fd_new(struct call *c, __s32 fd, const struct origin *orig
 	}
 	out = (void *)s->rec;
 	__builtin_memset(out, 0, sizeof(*out));
-	head_init(&out->head, TRACE_FD_NEW, 0, task);
+	head_init(&out->head, TRACE_FD_NEW, 0, task, c->time_ns);
 	out->head.flags = c->flags;
-	out->head.stack = call_stack(c->ctx);
-	out->files_id = (__u64)BPF_CORE_READ(task, files);
-	out->since_ns = c->self ? c->self->since_ns : 0;
+	out->head.stack = c->stack;
+	out->files_id = current_files();
+	out->since_ns = c->since_ns;
 	out->fd = fd;
 	out->nr = c->nr;
 	out->from = origin->from;
@@ -110,8 +120,7 @@ static __noinline int fd_new(struct call *c, __s32 fd, const struct origin *orig
 			    (sock->family == AF_INET || sock->family == AF_INET6))
 				sock_watch(out);
 		}
-		out->file.names_len = names_put(s, BPF_CORE_READ(file, f_path.dentry),
-						BPF_CORE_READ(file, f_path.mnt));
+		out->file.names_len = names_put(s, file);
 	}
 	scratch_submit(s);
 	scratch_put(s);
@@ -142,19 +151,19 @@ static __always_inline void fd_new_pair(struct call *c, __u64 where)
 	fd_new(c, fds[1], &origin);
 }
 
-static __noinline int fd_close(struct call *c, __u32 first, __u32 last)
+__noinline int fd_close(struct call *c, __u32 first, __u32 last)
 {
 	struct task_struct *task = bpf_get_current_task_btf();
 	struct trace_fd_close *out;
 
 	if (!c || !is_wanted(TRACE_FD_CLOSE))
 		return 0;
-	out = record_new(trace_fd_close, TRACE_FD_CLOSE, task);
+	out = record_new_at(trace_fd_close, TRACE_FD_CLOSE, task, c->time_ns);
 	if (!out)
 		return 0;
 	out->head.flags = c->flags;
-	out->files_id = (__u64)BPF_CORE_READ(task, files);
-	out->since_ns = c->self ? c->self->since_ns : 0;
+	out->files_id = current_files();
+	out->since_ns = c->since_ns;
 	out->first = first;
 	out->last = last;
 	out->nr = c->nr;
@@ -165,18 +174,18 @@ static __noinline int fd_close(struct call *c, __u32 first, __u32 last)
 	return 0;
 }
 
-static __noinline int fd_flags(struct call *c, __u32 first, __u32 last, __u32 cloexec)
+__noinline int fd_flags(struct call *c, __u32 first, __u32 last, __u32 cloexec)
 {
 	struct task_struct *task = bpf_get_current_task_btf();
 	struct trace_fd_flags *out;
 
 	if (!c || !is_wanted(TRACE_FD_FLAGS))
 		return 0;
-	out = record_new(trace_fd_flags, TRACE_FD_FLAGS, task);
+	out = record_new_at(trace_fd_flags, TRACE_FD_FLAGS, task, c->time_ns);
 	if (!out)
 		return 0;
 	out->head.flags = c->flags;
-	out->files_id = (__u64)BPF_CORE_READ(task, files);
+	out->files_id = current_files();
 	out->first = first;
 	out->last = last;
 	out->nr = c->nr;
@@ -224,7 +233,7 @@ static long table_step(__u32 fd, void *data)
 		return 0;
 	if (s->n >= TRACE_TABLE_MAX) {
 		table_piece(s, false);
-		head_init((void *)s->rec, TRACE_TABLE, 0, w->task);
+		head_init((void *)s->rec, TRACE_TABLE, 0, w->task, bpf_ktime_get_ns());
 	}
 	n = s->n & (TRACE_TABLE_MAX - 1);
 	entry = &((struct trace_table *)s->rec)->entry[n];
@@ -250,7 +259,7 @@ static __noinline int table_inventory(struct task_struct *task)
 	}
 	out = (void *)s->rec;
 	__builtin_memset(out, 0, sizeof(*out) - sizeof(out->entry));
-	head_init(&out->head, TRACE_TABLE, 0, task);
+	head_init(&out->head, TRACE_TABLE, 0, task, bpf_ktime_get_ns());
 	out->files_id = (__u64)BPF_CORE_READ(task, files);
 	s->n = 0;
 	fdt = BPF_CORE_READ(task, files, fdt);
@@ -266,16 +275,16 @@ static __noinline int table_inventory(struct task_struct *task)
 }
 
 /* The thread has left the table that it shared, or not: only a new table tells that it has. */
-static __always_inline void files_unshared(struct call *c)
+static __always_inline void files_unshared(struct call *c, struct observed *self)
 {
 	struct task_struct *task = bpf_get_current_task_btf();
-	__u64 files_id = (__u64)BPF_CORE_READ(task, files);
+	__u64 files_id = current_files();
 	struct trace_unshare *out;
 
-	if (!c->self || c->self->files_id == files_id)
+	if (self->files_id == files_id)
 		return;
-	c->self->files_id = files_id;
-	out = record_new(trace_unshare, TRACE_UNSHARE, task);
+	self->files_id = files_id;
+	out = record_new_at(trace_unshare, TRACE_UNSHARE, task, c->time_ns);
 	if (!out)
 		return;
 	out->head.flags = c->flags | TRACE_F_INVENTORY;
@@ -287,12 +296,12 @@ static __always_inline void files_unshared(struct call *c)
 
 /* --- calls --- */
 
-static __always_inline void on_close_range(struct call *c)
+static __always_inline void on_close_range(struct call *c, struct observed *self)
 {
 	__u32 first = (__u32)c->arg[0], last = (__u32)c->arg[1];
 
 	if (c->arg[2] & CLOSE_RANGE_UNSHARE)
-		files_unshared(c);
+		files_unshared(c, self);
 	if (c->arg[2] & CLOSE_RANGE_CLOEXEC)
 		fd_flags(c, first, last, 1);
 	else
@@ -443,7 +452,7 @@ static long cmsg_step(__u32 i, void *data)
 }
 
 /* One struct user_msghdr, into which the call has written how much control data there is. */
-static __noinline int message_rights(struct call *c, __u64 where)
+__noinline int message_rights(struct call *c, __u64 where)
 {
 	__u64 control[2] = {}; /* msg_control, msg_controllen */
 	struct message m = { .c = c };

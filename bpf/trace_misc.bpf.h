@@ -24,17 +24,17 @@ static __always_inline struct trace_timer *timer_record(struct call *c, __u16 ty
 
 	if (!is_wanted(type))
 		return 0;
-	out = record_new(trace_timer, type, task);
+	out = record_new_at(trace_timer, type, task, c->time_ns);
 	if (!out)
 		return 0;
 	out->head.flags = c->flags;
-	out->head.stack = call_stack(c->ctx);
+	out->head.stack = c->stack;
 	out->fd = -1;
 	out->clock = -1;
 	out->signo = -1;
 	out->notify = -1;
 	out->nr = c->nr;
-	out->files_id = (__u64)BPF_CORE_READ(task, files);
+	out->files_id = current_files();
 	return out;
 }
 
@@ -126,7 +126,7 @@ static __always_inline void on_namespace(struct call *c)
 
 	if (!is_wanted(TRACE_NAMESPACE) || (c->nr == NR_unshare && !flags))
 		return;
-	out = record_new(trace_namespace, TRACE_NAMESPACE, task);
+	out = record_new_at(trace_namespace, TRACE_NAMESPACE, task, c->time_ns);
 	if (!out)
 		return;
 	ns = BPF_CORE_READ(task, nsproxy);

@@ -38,6 +38,30 @@ __u32 woken = 0;
 
 #define OBSERVER (&(const struct reader){ observer_ns, observer_level })
 
+/*
+ * Reading a member of a kernel object. bpf_probe_read_kernel(), which BPF_CORE_READ() is made of,
+ * is a call each time. Where the kernel has bpf_rdonly_cast() (since 6.2), a plain load does, which
+ * is guarded, too, and takes no time. Plain loads from what the verifier knows by itself are as
+ * fast, but for each pointer that is loaded so it searches all the kernel's types by name: two
+ * dozen of them make loading take a second longer.
+ */
+extern void *bpf_rdonly_cast(const void *object, __u32 type_id) __weak __ksym;
+
+/* Numbers of the kernel's types, set by the loader; with_cast 0: not to be used. */
+const volatile __u32 with_cast = 0;
+const volatile struct trace_type_ids type_ids = {};
+
+#define kread(type, object, member)                                                                \
+	({                                                                                         \
+		const void *object_ = (const void *)(object);                                      \
+		typeof(((struct type *)0)->member) value_;                                         \
+		if (with_cast)                                                                     \
+			value_ = ((struct type *)bpf_rdonly_cast(object_, type_ids.type))->member; \
+		else                                                                               \
+			value_ = BPF_CORE_READ((struct type *)object_, member);                    \
+		value_;                                                                            \
+	})
+
 struct {
 	__uint(type, BPF_MAP_TYPE_RINGBUF);
 	__uint(max_entries, 16 << 20);
@@ -92,7 +116,7 @@ struct scratch {
 	__u32 at; /* bytes written */
 	__u32 left;
 	__u32 n;
-	__u64 walk, walk_mnt, end;
+	__u64 walk, walk_mnt, walk_root, end, file_id, task, vma;
 	__u8 rec[SCRATCH_BYTES];
 };
 
@@ -153,30 +177,36 @@ static __always_inline __u64 wake_flags(void)
 }
 
 static __always_inline void head_init(struct trace_head *head, __u16 type, __u32 len,
-				      struct task_struct *task)
+				      struct task_struct *task, __u64 time_ns)
 {
 	__u32 key = 0, *seq = bpf_map_lookup_elem(&sequence, &key);
 
 	head->type = type;
 	head->flags = 0;
 	head->len = len;
-	head->time_ns = bpf_ktime_get_ns();
+	head->time_ns = time_ns;
 	head->cpu = bpf_get_smp_processor_id();
 	head->seq = seq ? __sync_fetch_and_add(seq, 1) : 0;
 	head->lost = lost_total;
-	head->pid = group_nr(task, OBSERVER);
-	head->tid = task_nr(task, OBSERVER);
+	if (observer_level == 0) {
+		head->pid = kread(task_struct, task, tgid);
+		head->tid = kread(task_struct, task, pid);
+	} else {
+		head->pid = group_nr(task, OBSERVER);
+		head->tid = pid_nr(BPF_CORE_READ(task, thread_pid), OBSERVER);
+	}
 	head->stack = -1;
 	bpf_probe_read_kernel(head->comm, sizeof(head->comm), task->comm);
 }
 
 /* Room in the ring for a record of fixed length, zeroed, with its head; NULL: counted as lost. */
-#define record_new(type_of, TYPE, task)                                                            \
+#define record_new(type_of, TYPE, task) record_new_at(type_of, TYPE, task, bpf_ktime_get_ns())
+#define record_new_at(type_of, TYPE, task, time)                                                   \
 	({                                                                                         \
 		struct type_of *new_ = bpf_ringbuf_reserve(&ring, sizeof(struct type_of), 0);      \
 		if (new_) {                                                                        \
 			__builtin_memset(new_, 0, sizeof(*new_));                                  \
-			head_init(&new_->head, TYPE, sizeof(struct type_of), task);                \
+			head_init(&new_->head, TYPE, sizeof(struct type_of), task, time);          \
 		} else {                                                                           \
 			lost(TYPE);                                                                \
 		}                                                                                  \

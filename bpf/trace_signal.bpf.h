@@ -150,7 +150,8 @@ static __always_inline void on_sigtimedwait(struct call *c)
 
 	if (!is_wanted(TRACE_SIGNAL_TAKE))
 		return;
-	out = record_new(trace_signal, TRACE_SIGNAL_TAKE, bpf_get_current_task_btf());
+	out = record_new_at(trace_signal, TRACE_SIGNAL_TAKE, bpf_get_current_task_btf(),
+			    c->time_ns);
 	if (!out)
 		return;
 	out->signo = (__s32)c->ret;

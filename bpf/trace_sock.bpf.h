@@ -67,12 +67,12 @@ static __always_inline void on_sock_call(struct call *c)
 
 	if (!is_wanted(TRACE_SOCK_CALL) || !sock_call_counts(c))
 		return;
-	out = record_new(trace_sock_call, TRACE_SOCK_CALL, task);
+	out = record_new_at(trace_sock_call, TRACE_SOCK_CALL, task, c->time_ns);
 	if (!out)
 		return;
 	out->head.flags = c->flags;
-	out->head.stack = call_stack(c->ctx);
-	out->files_id = (__u64)BPF_CORE_READ(task, files);
+	out->head.stack = c->stack;
+	out->files_id = current_files();
 	out->fd = (__s32)c->arg[0];
 	out->ret = (__s32)c->ret;
 	out->nr = c->nr;

@@ -82,7 +82,7 @@ static __always_inline void appeared(struct task_struct *task, __u32 why)
 		lost(TRACE_TYPE_NR + TRACE_CAUSE_MARK);
 		return;
 	}
-	new_->files_id = (__u64)BPF_CORE_READ(task, files);
+	new_->files_id = (__u64)kread(task_struct, task, files);
 	out = record_new(trace_appeared, TRACE_APPEARED, task);
 	if (!out)
 		return;
@@ -108,7 +108,7 @@ int BPF_PROG(trace_cgroup_attach, struct cgroup *cgroup, const char *path, struc
 static __always_inline bool fork_copies_beside_others(struct task_struct *parent, __u64 clone_flags)
 {
 	return with_areas && is_wanted(TRACE_AREA) && !(clone_flags & CLONE_VM) &&
-	       BPF_CORE_READ(parent, mm, mm_users.counter) > 1;
+	       kread(mm_struct, kread(task_struct, parent, mm), mm_users.counter) > 1;
 }
 
 static __always_inline void fork_record(struct task_struct *parent, struct task_struct *child,
@@ -117,7 +117,8 @@ static __always_inline void fork_record(struct task_struct *parent, struct task_
 	struct trace_fork *out;
 	bool inventory, areas;
 
-	inventory = !(clone_flags & CLONE_FILES) && BPF_CORE_READ(parent, files, count.counter) > 1;
+	inventory = !(clone_flags & CLONE_FILES) &&
+		    kread(files_struct, kread(task_struct, parent, files), count.counter) > 1;
 	areas = fork_copies_beside_others(parent, clone_flags);
 	out = record_new(trace_fork, TRACE_FORK, parent);
 	if (!out)
@@ -127,16 +128,16 @@ static __always_inline void fork_record(struct task_struct *parent, struct task_
 	out->child_pid = group_nr(child, OBSERVER);
 	out->child_tid = task_nr(child, OBSERVER);
 	out->clone_flags = clone_flags;
-	out->files_id = (__u64)BPF_CORE_READ(child, files);
-	out->mm_id = (__u64)BPF_CORE_READ(child, mm);
-	out->fs_id = (__u64)BPF_CORE_READ(child, fs);
-	out->sighand_id = (__u64)BPF_CORE_READ(child, sighand);
-	out->start_boottime_ns = BPF_CORE_READ(child, start_boottime);
-	out->exit_signal = BPF_CORE_READ(child, exit_signal);
-	out->worker = (BPF_CORE_READ(child, flags) & (PF_IO_WORKER | PF_USER_WORKER)) != 0;
+	out->files_id = (__u64)kread(task_struct, child, files);
+	out->mm_id = (__u64)kread(task_struct, child, mm);
+	out->fs_id = (__u64)kread(task_struct, child, fs);
+	out->sighand_id = (__u64)kread(task_struct, child, sighand);
+	out->start_boottime_ns = child->start_boottime;
+	out->exit_signal = child->exit_signal;
+	out->worker = (child->flags & (PF_IO_WORKER | PF_USER_WORKER)) != 0;
 	out->real_parent = group_nr(BPF_CORE_READ(child, real_parent), OBSERVER);
-	out->parent_files_id = (__u64)BPF_CORE_READ(parent, files);
-	out->parent_mm_id = (__u64)BPF_CORE_READ(parent, mm);
+	out->parent_files_id = (__u64)kread(task_struct, parent, files);
+	out->parent_mm_id = (__u64)kread(task_struct, parent, mm);
 	record_submit(out);
 	if (inventory && is_wanted(TRACE_TABLE))
 		table_inventory(child);
@@ -165,7 +166,7 @@ int BPF_PROG(trace_newtask, struct task_struct *child, __u64 clone_flags)
 	if (!new_)
 		lost(TRACE_TYPE_NR + TRACE_CAUSE_MARK);
 	else
-		new_->files_id = (__u64)BPF_CORE_READ(child, files);
+		new_->files_id = (__u64)kread(task_struct, child, files);
 	if (is_wanted(TRACE_FORK))
 		fork_record(parent, child, clone_flags);
 	return 0;
@@ -225,7 +226,7 @@ SEC("tp_btf/sched_process_exec")
 int BPF_PROG(trace_exec, struct task_struct *task, __s32 old_pid, struct linux_binprm *bprm)
 {
 	struct observed *self = observed_get(task);
-	__u64 files_id = (__u64)BPF_CORE_READ(task, files);
+	__u64 files_id = (__u64)kread(task_struct, task, files);
 	struct trace_exec *out;
 	struct mm_struct *mm;
 	struct scratch *s;
@@ -242,24 +243,23 @@ int BPF_PROG(trace_exec, struct task_struct *task, __s32 old_pid, struct linux_b
 		return 0;
 	}
 	out = (void *)s->rec;
-	mm = BPF_CORE_READ(task, mm);
+	mm = kread(task_struct, task, mm);
 	__builtin_memset(out, 0, sizeof(*out));
-	head_init(&out->head, TRACE_EXEC, 0, task);
+	head_init(&out->head, TRACE_EXEC, 0, task, bpf_ktime_get_ns());
 	out->head.flags = (inventory ? TRACE_F_INVENTORY : 0) |
 			  (with_areas && is_wanted(TRACE_AREA) ? TRACE_F_AREAS : 0);
 	/* In the innermost namespace of the task: only of use when it is the observer's, too. */
 	out->old_tid = observer_level == 0 ? old_pid : out->head.tid;
 	out->files_id = files_id;
 	out->mm_id = (__u64)mm;
-	out->sighand_id = (__u64)BPF_CORE_READ(task, sighand);
+	out->sighand_id = (__u64)kread(task_struct, task, sighand);
 	out->start_brk = BPF_CORE_READ(mm, start_brk);
 	out->brk = BPF_CORE_READ(mm, brk);
 	out->secure = BPF_CORE_READ_BITFIELD_PROBED(bprm, secureexec);
 	s->at = sizeof(*out);
 	file = BPF_CORE_READ(mm, exe_file);
 	if (file)
-		out->names_len = names_put(s, BPF_CORE_READ(file, f_path.dentry),
-					   BPF_CORE_READ(file, f_path.mnt));
+		out->names_len = names_put(s, file);
 	exec_argv(s, out, mm);
 	scratch_submit(s);
 	scratch_put(s);
@@ -280,18 +280,19 @@ int BPF_PROG(trace_exit, struct task_struct *task)
 	out = record_new(trace_exit, TRACE_EXIT, task);
 	if (!out)
 		return 0;
-	signal = BPF_CORE_READ(task, signal);
-	out->code = BPF_CORE_READ(task, exit_code);
+	signal = kread(task_struct, task, signal);
+	out->code = task->exit_code;
 	/* The kernel's own second argument of the tracepoint, which older ones do not have. */
-	out->group_dead = BPF_CORE_READ(signal, live.counter) == 0;
-	out->group_code = BPF_CORE_READ(signal, flags) & SIGNAL_GROUP_EXIT
-				  ? BPF_CORE_READ(signal, group_exit_code)
-				  : BPF_CORE_READ(task, group_leader, exit_code);
+	out->group_dead = kread(signal_struct, signal, live.counter) == 0;
+	out->group_code =
+		kread(signal_struct, signal, flags) & SIGNAL_GROUP_EXIT
+			? kread(signal_struct, signal, group_exit_code)
+			: kread(task_struct, kread(task_struct, task, group_leader), exit_code);
 	out->core = (out->group_code & CORE_DUMPED) != 0;
-	out->files_id = (__u64)BPF_CORE_READ(task, files);
-	out->mm_id = (__u64)BPF_CORE_READ(task, mm);
-	out->utime_ns = BPF_CORE_READ(task, utime);
-	out->stime_ns = BPF_CORE_READ(task, stime);
+	out->files_id = (__u64)kread(task_struct, task, files);
+	out->mm_id = (__u64)kread(task_struct, task, mm);
+	out->utime_ns = task->utime;
+	out->stime_ns = task->stime;
 	record_submit(out);
 	return 0;
 }

@@ -97,13 +97,14 @@ int trace_uring(__u64 *ctx)
 	struct task_struct *task = bpf_get_current_task_btf();
 	struct io_kiocb *request = (void *)ctx[1];
 	struct io_uring_cqe *cqe;
+	struct observed *self;
 	struct call c = {};
 	__u8 opcode;
 
 	if (!request)
 		return 0;
-	c.self = observed_get(task);
-	if (!c.self)
+	self = observed_get(task);
+	if (!self)
 		return 0;
 	opcode = BPF_CORE_READ(request, opcode);
 	c.nr = uring_call(opcode);
@@ -115,7 +116,9 @@ int trace_uring(__u64 *ctx)
 	} else {
 		c.ret = (__s32)ctx[3];
 	}
-	c.ctx = ctx;
+	c.stack = -1;
+	c.time_ns = bpf_ktime_get_ns();
+	c.since_ns = self->since_ns;
 	c.flags = TRACE_F_URING;
 	uring_done(&c, opcode, request);
 	return 0;

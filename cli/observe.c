@@ -8,6 +8,7 @@
 #include <fcntl.h>
 #include <inttypes.h>
 #include <limits.h>
+#include <malloc.h>
 #include <poll.h>
 #include <string.h>
 #include <sys/resource.h>
@@ -229,9 +230,9 @@ struct run {
 	struct observe_child child;
 	struct observe_output *output[OUTPUTS_MAX];
 	size_t n_outputs, n_started;
-	bool wants_json;
-	struct observe_sink sink, line; /* line: one of JSON, never written */
-	int signal_fd;
+	bool wants_json, wants_json_of_all; /* of_all: of what is said of the whole */
+	struct observe_sink sink, line;	    /* line: one of JSON, never written */
+	int signal_fd, offer_fd;	    /* offer_fd is the engine's; -1: others cannot ask */
 	unsigned int n_interrupts;
 	uint64_t n_events; /* shown */
 	bool full;	   /* as many as were asked for */
@@ -291,7 +292,7 @@ static int on_event(void *userdata, const struct ckpt_event *e)
 
 	if (!observe_filter_passes(r->a->filter, e) || (r->full && !about_all))
 		return 0;
-	if (r->wants_json) {
+	if (r->wants_json || (r->wants_json_of_all && about_all)) {
 		r->line.n = 0;
 		observe_json_event(&r->line, e);
 		line.json = r->line.buf;
@@ -299,6 +300,10 @@ static int on_event(void *userdata, const struct ckpt_event *e)
 	}
 	for (size_t i = 0; i < r->n_outputs; i++) {
 		struct observe_output *out = r->output[i];
+
+		if (out->brief && !about_all)
+			continue;
+
 		int rc = out->event ? out->event(out, &line) : 0;
 
 		if (rc < 0) {
@@ -330,19 +335,20 @@ static int outputs_idle(struct run *r)
 /* Wait for events, signals, keys. 1: the user wants to end. */
 static int wait_for_more(struct run *r)
 {
-	struct pollfd p[2 + OUTPUTS_MAX] = { { .fd = ckpt_observe_fd(r->o), .events = POLLIN },
-					     { .fd = r->signal_fd, .events = POLLIN } };
+	struct pollfd p[3 + OUTPUTS_MAX] = { { .fd = ckpt_observe_fd(r->o), .events = POLLIN },
+					     { .fd = r->signal_fd, .events = POLLIN },
+					     { .fd = r->offer_fd, .events = POLLIN } };
 
 	for (size_t i = 0; i < r->n_outputs; i++)
-		p[2 + i] = (struct pollfd){ .fd = r->output[i]->fd, .events = POLLIN };
-	if (poll(p, 2 + r->n_outputs, LOOK_MS) <= 0)
+		p[3 + i] = (struct pollfd){ .fd = r->output[i]->fd, .events = POLLIN };
+	if (poll(p, 3 + r->n_outputs, LOOK_MS) <= 0)
 		return 0;
 	if (p[1].revents)
 		take_signals(r);
 	for (size_t i = 0; i < r->n_outputs; i++) {
 		struct observe_output *out = r->output[i];
 
-		if (p[2 + i].revents && out->input && out->input(out, r->o))
+		if (p[3 + i].revents && out->input && out->input(out, r->o))
 			return 1;
 	}
 	return 0;
@@ -386,6 +392,7 @@ static int observe_loop(struct run *r, struct ckpt_err **err)
 				return rc;
 		}
 		if (n == 0 || cli_now_us() - idle_us > IDLE_US) {
+			ckpt_observe_serve(r->o);
 			if (outputs_idle(r))
 				return 1;
 			idle_us = cli_now_us();
@@ -400,7 +407,8 @@ static int observe_loop(struct run *r, struct ckpt_err **err)
 static void add_output(struct run *r, struct observe_output *out)
 {
 	r->output[r->n_outputs++] = out;
-	r->wants_json = r->wants_json || out->wants_json;
+	r->wants_json = r->wants_json || (out->wants_json && !out->brief);
+	r->wants_json_of_all = r->wants_json_of_all || out->wants_json;
 }
 
 static void make_outputs(struct run *r)
@@ -618,6 +626,7 @@ static int observe(struct run *r)
 		end_outputs(r, NULL);
 		return fail(r, rc, err);
 	}
+	r->offer_fd = ckpt_observe_offer(r->o, NULL);
 	be_prompt();
 	child_go(&r->child);
 	rc = observe_loop(r, &err);
@@ -641,7 +650,7 @@ static int observe(struct run *r)
 
 static int run_all(struct observe_args *a)
 {
-	struct run r = { .a = a, .signal_fd = -1 };
+	struct run r = { .a = a, .signal_fd = -1, .offer_fd = -1 };
 	int status = CLI_FAILED, rc = 0;
 
 	if (open_sink(&r) < 0)
@@ -672,6 +681,12 @@ static int run_all(struct observe_args *a)
 static int run(int argc, char **argv)
 {
 	struct observe_args a = { 0 };
+
+	/* Unlike other commands this one may live for weeks: what is freed is given back (main.c).
+	 */
+	mallopt(M_TRIM_THRESHOLD, 1 << 20);
+	mallopt(M_TOP_PAD, 1 << 17);
+
 	int status = cli_parse(&cmd_observe, argc, argv, &a.common, &a);
 
 	if (status == CLI_GO_ON)

@@ -34,7 +34,8 @@ struct observe_about {
  */
 struct observe_output {
 	bool wants_json;
-	int fd; /* to be polled for input(), or -1 */
+	bool brief; /* it wants only what is said of the whole: events without a pid */
+	int fd;	    /* to be polled for input(), or -1 */
 	/* Before anything is observed: open files, take the terminal. */
 	int (*start)(struct observe_output *self, const struct observe_about *about);
 	/* Each event that passes the filters, "start" first, "audit" among them. */

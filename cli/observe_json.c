@@ -88,15 +88,33 @@ void observe_json_string(struct observe_sink *s, const char *text)
 
 static void put_value(struct observe_sink *s, const struct ckpt_member *m);
 
+/* Causes of losses have blanks, and nothing that would need an escape. */
+static void put_name(struct observe_sink *s, const char *name)
+{
+	sink_put(s, "\"", 1);
+	sink_text(s, name);
+	sink_put(s, "\": ", 3);
+}
+
+static void put_number(struct observe_sink *s, uint64_t value, bool negative)
+{
+	char digits[24], *p = digits + sizeof(digits);
+
+	do
+		*--p = (char)('0' + value % 10);
+	while (value /= 10);
+	if (negative)
+		*--p = '-';
+	sink_put(s, p, (size_t)(digits + sizeof(digits) - p));
+}
+
 static void put_members(struct observe_sink *s, const struct ckpt_member *m, size_t n, bool named)
 {
 	for (size_t i = 0; i < n; i++) {
 		if (i)
 			sink_text(s, ", ");
-		if (named) {
-			observe_json_string(s, m[i].name);
-			sink_text(s, ": ");
-		}
+		if (named)
+			put_name(s, m[i].name);
 		put_value(s, &m[i]);
 	}
 }
@@ -108,10 +126,10 @@ static void put_value(struct observe_sink *s, const struct ckpt_member *m)
 		observe_json_string(s, m->text);
 		break;
 	case CKPT_VALUE_INT:
-		sink_printf(s, "%" PRId64, m->i);
+		put_number(s, m->i < 0 ? -(uint64_t)m->i : (uint64_t)m->i, m->i < 0);
 		break;
 	case CKPT_VALUE_UINT:
-		sink_printf(s, "%" PRIu64, m->u);
+		put_number(s, m->u, false);
 		break;
 	case CKPT_VALUE_HEX:
 		sink_printf(s, "\"0x%" PRIx64 "\"", m->u);
@@ -134,10 +152,15 @@ static void put_value(struct observe_sink *s, const struct ckpt_member *m)
 
 void observe_json_event(struct observe_sink *s, const struct ckpt_event *e)
 {
-	sink_printf(s,
-		    "{\"time_ns\": %" PRIu64 ", \"event\": \"%s\", \"pid\": %d, \"tid\": %d, "
-		    "\"comm\": ",
-		    e->time_ns, e->name, e->pid, e->tid);
+	sink_text(s, "{\"time_ns\": ");
+	put_number(s, e->time_ns, false);
+	sink_text(s, ", \"event\": \"");
+	sink_text(s, e->name);
+	sink_text(s, "\", \"pid\": ");
+	put_number(s, (uint64_t)e->pid, false);
+	sink_text(s, ", \"tid\": ");
+	put_number(s, (uint64_t)e->tid, false);
+	sink_text(s, ", \"comm\": ");
 	observe_json_string(s, e->comm);
 	if (e->n) {
 		sink_text(s, ", ");
@@ -151,15 +174,12 @@ void observe_json_event(struct observe_sink *s, const struct ckpt_event *e)
 struct json_output {
 	struct observe_output output;
 	struct observe_sink *sink; /* borrowed */
-	bool brief;		   /* only what is said of the whole */
 };
 
 static int on_event(struct observe_output *self, const struct observe_line *line)
 {
 	struct json_output *j = (struct json_output *)self;
 
-	if (j->brief && line->event->pid)
-		return 0;
 	sink_put(j->sink, line->json, line->json_len);
 	sink_put(j->sink, "\n", 1);
 	return 0;
@@ -175,9 +195,8 @@ struct observe_output *observe_json_new(struct observe_sink *sink, bool brief)
 	struct json_output *j = cli_alloc(sizeof(*j));
 
 	j->output = (struct observe_output){
-		.wants_json = true, .fd = -1, .event = on_event, .free = on_free
+		.brief = brief, .wants_json = true, .fd = -1, .event = on_event, .free = on_free
 	};
 	j->sink = sink;
-	j->brief = brief;
 	return &j->output;
 }

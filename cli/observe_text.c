@@ -63,7 +63,6 @@ static const struct look {
 struct text_output {
 	struct observe_output output;
 	struct observe_sink *sink; /* borrowed */
-	bool brief;		   /* only what is said of the whole */
 	bool colour, quiet;
 	uint64_t start_ns;
 };
@@ -204,7 +203,7 @@ static void put_who(struct text_output *t, const struct ckpt_event *e)
 /* The audit, and the beginning, are sentences. */
 static void put_start(struct text_output *t, const struct ckpt_event *e)
 {
-	const struct ckpt_member *missing = ckpt_event_member(e, "missing");
+	const struct ckpt_member *missing = ckpt_event_member(e, "unseen");
 
 	t->start_ns = e->time_ns;
 	for (size_t i = 0; missing && i < missing->n && !t->quiet; i++) {
@@ -285,8 +284,6 @@ static int on_event(struct observe_output *self, const struct observe_line *line
 	const struct ckpt_event *e = line->event;
 	const struct look *l = look_of(e->name);
 
-	if (t->brief && e->pid)
-		return 0;
 	if (!strcmp(e->name, "start")) {
 		put_start(t, e);
 		return 0;
@@ -315,10 +312,9 @@ struct observe_output *observe_text_new(struct observe_sink *sink, bool brief)
 	struct text_output *t = cli_alloc(sizeof(*t));
 
 	t->output = (struct observe_output){
-		.fd = -1, .start = on_start, .event = on_event, .free = on_free
+		.brief = brief, .fd = -1, .start = on_start, .event = on_event, .free = on_free
 	};
 	t->sink = sink;
-	t->brief = brief;
 	t->colour = cli_colour(sink->fd);
 	return &t->output;
 }

@@ -185,6 +185,40 @@ static struct trace_bpf *open_skel(int *types_fd)
 	return trace_bpf__open_opts(&opts);
 }
 
+#define TYPE_ID(name)                                                                              \
+	{                                                                                          \
+		offsetof(struct trace_type_ids, name), #name                                       \
+	}
+
+/* For plain loads; see kread() in trace_record.bpf.h. Without one of the types, it is done without.
+ */
+static void find_types(struct trace_bpf *skel, const struct btf *kernel)
+{
+	static const struct {
+		size_t at;
+		const char *name;
+	} types[] = {
+		TYPE_ID(task_struct), TYPE_ID(files_struct),  TYPE_ID(fdtable),
+		TYPE_ID(file),	      TYPE_ID(inode),	      TYPE_ID(super_block),
+		TYPE_ID(mount),	      TYPE_ID(vfsmount),      TYPE_ID(sock),
+		TYPE_ID(unix_sock),   TYPE_ID(socket),	      TYPE_ID(net),
+		TYPE_ID(mm_struct),   TYPE_ID(signal_struct), TYPE_ID(vm_area_struct),
+	};
+	struct trace_type_ids ids;
+
+	if (btf__find_by_name_kind(kernel, "bpf_rdonly_cast", BTF_KIND_FUNC) < 0)
+		return;
+	for (size_t i = 0; i < sizeof(types) / sizeof(types[0]); i++) {
+		int id = btf__find_by_name_kind(kernel, types[i].name, BTF_KIND_STRUCT);
+
+		if (id < 0)
+			return;
+		memcpy((char *)&ids + types[i].at, &id, sizeof(__u32));
+	}
+	memcpy((void *)(uintptr_t)&skel->rodata->type_ids, &ids, sizeof(ids));
+	skel->rodata->with_cast = 1;
+}
+
 static int load(struct tracing *t, const struct tracing_options *o, struct loader_why *why)
 {
 	libbpf_print_fn_t previous = libbpf_listen();
@@ -201,6 +235,7 @@ static int load(struct tracing *t, const struct tracing_options *o, struct loade
 		rc = choose_programs(t, o, kernel);
 	if (rc == 0) {
 		set_variables(t->skel, o, ring);
+		find_types(t->skel, kernel);
 		rc = trace_bpf__load(t->skel);
 	}
 	btf__free(kernel);
@@ -270,6 +305,7 @@ void tracing_close(struct tracing *t)
 	for (size_t i = 0; i < t->n_links; i++)
 		bpf_link__destroy(t->links[i]);
 	tracing_ring_close(&t->ring);
+	tracing_forget_paths(t);
 	trace_bpf__destroy(t->skel);
 	free(t->links);
 	free(t->missing);
@@ -280,13 +316,19 @@ void tracing_close(struct tracing *t)
 /* Let an iterator pass over one process; *ret: how many elements it told of. */
 static int run_iterator(struct bpf_program *prog, union bpf_iter_link_info *over, size_t *ret)
 {
-	LIBBPF_OPTS(bpf_iter_attach_opts, opts, .link_info = over, .link_info_len = sizeof(*over));
 	libbpf_print_fn_t previous = libbpf_listen();
-	struct bpf_link *link = bpf_program__attach_iter(prog, &opts);
+	struct bpf_iter_attach_opts opts;
+	struct bpf_link *link;
 	uint32_t tids[256];
-	int fd, rc = link ? 0 : -errno;
+	int fd, rc;
 	ssize_t n;
 
+	memset(&opts, 0, sizeof(opts)); /* libbpf wants the padding to be zero, too */
+	opts.sz = sizeof(opts);
+	opts.link_info = over;
+	opts.link_info_len = sizeof(*over);
+	link = bpf_program__attach_iter(prog, &opts);
+	rc = link ? 0 : -errno;
 	libbpf_set_print(previous);
 	if (rc < 0)
 		return rc;
@@ -301,7 +343,7 @@ static int run_iterator(struct bpf_program *prog, union bpf_iter_link_info *over
 		if (n < 0 && errno != EINTR && errno != EAGAIN)
 			rc = -errno;
 		else if (n > 0 && tids[0] == TRACE_MARK_SELF)
-			rc = -EINVAL;
+			rc = -EDEADLK;
 		else if (n > 0)
 			*ret += (size_t)n / sizeof(tids[0]);
 	}
@@ -324,8 +366,8 @@ static int add(struct tracing *t, union bpf_iter_link_info *over, const char *wh
 		rc = run_iterator(t->skel->progs.trace_mark_file, over, &ignored);
 	if (rc == 0 && t->skel->bss->lost_by_cause[TRACE_TYPE_NR + TRACE_CAUSE_MARK] != no_memory)
 		rc = -ENOMEM;
-	if (rc == -EINVAL)
-		return why_set(why, rc, NULL, "%s %d is the observer itself", what, number);
+	if (rc == -EDEADLK)
+		return why_set(why, -EINVAL, NULL, "%s %d is the observer itself", what, number);
 	if (rc == -ESRCH || rc == -EBADF)
 		return why_set(why, -ESRCH, NULL, "there is no process of %s %d", what, number);
 	if (rc < 0)

@@ -35,6 +35,16 @@ struct tracing {
 	struct tracing_lost *lost; /* owned */
 	uint32_t last_lost;
 	char path[TRACE_NAMES_MAX * 2];
+
+	/* By CPU, which makes one inventory of areas after the other. */
+	struct area_path {
+		uint64_t file_id;
+		char *path; /* owned */
+	} * area_paths;	    /* owned */
+
+	size_t n_area_paths;
 };
+
+void tracing_forget_paths(struct tracing *t);
 
 #endif

@@ -7,9 +7,12 @@
 
 #include <errno.h>
 #include <linux/bpf.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
+
+#define CPUS_MAX 65536
 
 int tracing_ring_open(struct tracing_ring *r, int fd, size_t bytes)
 {
@@ -44,7 +47,9 @@ void tracing_ring_close(struct tracing_ring *r)
 
 const void *tracing_ring_next(struct tracing_ring *r, size_t *ret_len)
 {
-	__atomic_store_n(r->consumer, r->next, __ATOMIC_RELEASE);
+	/* The writers look at this line for each record: leave it to them for a while. */
+	if (r->next - *r->consumer >= r->bytes / 64)
+		__atomic_store_n(r->consumer, r->next, __ATOMIC_RELEASE);
 	while (r->next < __atomic_load_n(r->producer, __ATOMIC_ACQUIRE)) {
 		const unsigned char *at = r->data + (r->next & (r->bytes - 1));
 		uint32_t head =
@@ -59,6 +64,7 @@ const void *tracing_ring_next(struct tracing_ring *r, size_t *ret_len)
 			return at + BPF_RINGBUF_HDR_SZ;
 		}
 	}
+	__atomic_store_n(r->consumer, r->next, __ATOMIC_RELEASE);
 	__atomic_store_n(r->woken, 0, __ATOMIC_RELEASE);
 	return NULL;
 }
@@ -155,6 +161,55 @@ static bool take_exec(struct tracing *t, struct tracing_event *e)
 	return true;
 }
 
+/* Where the path of this CPU's last area with names is kept; NULL: no memory. */
+static struct area_path *area_path_of(struct tracing *t, uint32_t cpu)
+{
+	struct area_path *more;
+
+	if (cpu < t->n_area_paths)
+		return &t->area_paths[cpu];
+	if (cpu >= CPUS_MAX)
+		return NULL;
+	more = realloc(t->area_paths, (cpu + 1) * sizeof(*more));
+	if (!more)
+		return NULL;
+	memset(more + t->n_area_paths, 0, (cpu + 1 - t->n_area_paths) * sizeof(*more));
+	t->area_paths = more;
+	t->n_area_paths = cpu + 1;
+	return &more[cpu];
+}
+
+/* Of areas of the same file in a row, the first has the names. */
+static bool take_area(struct tracing *t, struct tracing_event *e)
+{
+	const struct trace_area_rec *rec = (const void *)e->head;
+	struct area_path *kept;
+
+	if (rec->area.file_id == 0)
+		return true;
+	kept = area_path_of(t, rec->head.cpu);
+	if (!rec->names_len) {
+		if (kept && kept->path && kept->file_id == rec->area.file_id)
+			e->path = kept->path;
+		return true;
+	}
+	if (!take_names(t, e, sizeof(*rec), rec->names_len))
+		return false;
+	if (kept) {
+		free(kept->path);
+		kept->path = strdup(e->path);
+		kept->file_id = rec->area.file_id;
+	}
+	return true;
+}
+
+void tracing_forget_paths(struct tracing *t)
+{
+	for (size_t i = 0; i < t->n_area_paths; i++)
+		free(t->area_paths[i].path);
+	free(t->area_paths);
+}
+
 /* Size of a record's fixed part. */
 static const size_t fixed_size[TRACE_TYPE_NR] = {
 	[TRACE_FORK] = sizeof(struct trace_fork),
@@ -200,11 +255,8 @@ static bool take_rest(struct tracing *t, struct tracing_event *e)
 
 		return !rec->names_len || take_names(t, e, sizeof(*rec), rec->names_len);
 	}
-	case TRACE_AREA: {
-		const struct trace_area_rec *rec = (const void *)e->head;
-
-		return !rec->names_len || take_names(t, e, sizeof(*rec), rec->names_len);
-	}
+	case TRACE_AREA:
+		return take_area(t, e);
 	case TRACE_TABLE:
 		return table->n <= TRACE_TABLE_MAX &&
 		       fits(e->head, offsetof(struct trace_table, entry),

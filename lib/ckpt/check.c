@@ -8,6 +8,7 @@
 #include "kind.h"
 #include "look.h"
 #include "pagemap.h"
+#include "provenance.h"
 #include "session.h"
 #include "util.h"
 
@@ -539,8 +540,10 @@ int ckpt_check_process(struct ckpt_session *s, pid_t pid, bool only, struct ckpt
 		rc = sum_up(k.snap, &k.tree, k.f, err);
 	if (rc == 0)
 		rc = note_callbacks(l, &k, err);
-	if (rc == 0)
+	if (rc == 0) {
+		provenance_note(k.f);
 		*ret = TAKE_PTR(k.f);
+	}
 	look_done(&k);
 	return rc;
 }

@@ -25,6 +25,7 @@
 #include "kind.h"
 #include "look.h"
 #include "pids.h"
+#include "provenance.h"
 #include "session.h"
 #include "sysvipc.h"
 #include "tasks.h"
@@ -157,8 +158,10 @@ static int look(struct dump *d, struct ckpt_err **err)
 		rc = agree_find(&d->agree, k.snap, &k.tree, &n, err);
 	/* What is never the same twice is judged when it stands still; and what a callback lets go
 	 * of, after that. */
-	if (rc == 0 && k.settled && !agree_wanted(&d->agree))
+	if (rc == 0 && k.settled && !agree_wanted(&d->agree)) {
+		provenance_note(k.f);
 		rc = look_verdict(k.f, d->pid, err);
+	}
 	if (rc == 0)
 		rc = image_create(&d->image, d->opts->output, err);
 	if (rc == 0)

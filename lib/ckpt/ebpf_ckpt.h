@@ -420,6 +420,14 @@ int ckpt_observe_audit(struct ckpt_observe *o, ckpt_event_fn *fn, void *userdata
 		       bool *ret_balanced, struct ckpt_err **err);
 void ckpt_observe_close(struct ckpt_observe *o); /* NULL is fine */
 
+/*
+ * Offer what is known of descriptors to ckpt_check_process() and ckpt_dump() of the same user, who
+ * add to their refusals where a descriptor comes from. Returns a descriptor, borrowed, that becomes
+ * readable when somebody asks: ckpt_observe_serve() then. A negative errno: it cannot be done.
+ */
+int ckpt_observe_offer(struct ckpt_observe *o, struct ckpt_err **err);
+void ckpt_observe_serve(struct ckpt_observe *o); /* never waits */
+
 /* The ledger, read between calls of ckpt_observe_next(). All borrowed, good until the next one. */
 
 struct ckpt_observed_kind {

@@ -80,6 +80,35 @@ static int add_process(struct ledger *l, pid_t pid, pid_t ppid, const char *comm
 	return 0;
 }
 
+struct ledger_count *ledger_count(struct ledger_process *p, const char *kind)
+{
+	static struct ledger_count nowhere; /* without memory, nothing is counted */
+
+	for (size_t i = 0; i < p->n_counts; i++)
+		if (!strcmp(p->count[i].kind, kind))
+			return &p->count[i];
+	struct ledger_count *grown = reallocarray(p->count, p->n_counts + 1, sizeof(*grown));
+
+	if (!grown)
+		return &nowhere;
+	p->count = grown;
+	grown[p->n_counts] = (struct ledger_count){ .kind = kind };
+	return &grown[p->n_counts++];
+}
+
+/* All but the first are counted. */
+static void count_thread(struct ledger_process *p, bool comes)
+{
+	struct ledger_count *c = ledger_count(p, "thread");
+
+	if (!comes) {
+		c->closed++;
+		c->open -= c->open > 0;
+	} else if (++c->open > c->peak) {
+		c->peak = c->open;
+	}
+}
+
 int ledger_add_task(struct ledger *l, const struct ledger_at *at, pid_t pid, pid_t tid, pid_t ppid,
 		    const char *comm, struct ledger_task **ret)
 {
@@ -111,6 +140,14 @@ int ledger_add_task(struct ledger *l, const struct ledger_at *at, pid_t pid, pid
 	p->tasks = t;
 	p->n_tasks++;
 	p->touched_ns = at->time_ns;
+	if (tid != pid) {
+		count_thread(p, true);
+		/* A snapshot has no thread that makes it. */
+		if (at->tid == tid)
+			ledger_count(p, "thread")->inherited++;
+		else
+			ledger_count(p, "thread")->made++;
+	}
 	*ret = t;
 	return 0;
 }
@@ -124,22 +161,6 @@ void ledger_rename(struct ledger *l, pid_t tid, const char *comm)
 	set_comm(t->comm, comm);
 	if (tid == t->process->pid)
 		set_comm(t->process->comm, comm);
-}
-
-struct ledger_count *ledger_count(struct ledger_process *p, const char *kind)
-{
-	static struct ledger_count nowhere; /* without memory, nothing is counted */
-
-	for (size_t i = 0; i < p->n_counts; i++)
-		if (!strcmp(p->count[i].kind, kind))
-			return &p->count[i];
-	struct ledger_count *grown = reallocarray(p->count, p->n_counts + 1, sizeof(*grown));
-
-	if (!grown)
-		return &nowhere;
-	p->count = grown;
-	grown[p->n_counts] = (struct ledger_count){ .kind = kind };
-	return &grown[p->n_counts++];
 }
 
 static int clone_mm(struct ledger *l, struct ledger_process *parent, struct ledger_process *p,
@@ -167,13 +188,6 @@ int ledger_clone(struct ledger *l, const struct ledger_at *at, const struct ledg
 		if (from && from->exe && !t->process->exe)
 			t->process->exe = strdup(from->exe);
 		rc = clone_mm(l, from, t->process, c->mm_id);
-	} else {
-		struct ledger_count *threads = ledger_count(t->process, "thread");
-
-		threads->made++;
-		threads->open++;
-		if (threads->open > threads->peak)
-			threads->peak = threads->open;
 	}
 	if (rc == 0 && c->files_id) {
 		/* A copy is one of the parent's table. */
@@ -193,6 +207,8 @@ static void remove_task(struct ledger *l, struct ledger_task *t)
 		link = &(*link)->next;
 	*link = t->next;
 	t->process->n_tasks--;
+	if (t->tid != t->process->pid)
+		count_thread(t->process, false);
 	idmap_remove(&l->tasks, (uint64_t)t->tid);
 	free(t);
 }
@@ -215,6 +231,7 @@ int ledger_exec(struct ledger *l, const struct ledger_at *at, pid_t old_tid, uin
 		remove_task(l, other);
 	}
 	if (old_tid != p->pid) {
+		count_thread(p, false);
 		idmap_remove(&l->tasks, (uint64_t)old_tid);
 		t->tid = p->pid;
 		rc = idmap_put(&l->tasks, (uint64_t)t->tid, t);
@@ -222,9 +239,12 @@ int ledger_exec(struct ledger *l, const struct ledger_at *at, pid_t old_tid, uin
 	t->touched_ns = p->touched_ns = at->time_ns;
 	if (rc == 0 && files_id)
 		rc = ledger_use_table(l, at, t, files_id);
-	for (size_t fd = 0; rc == 0 && t->table && fd < t->table->size; fd++)
-		if (t->table->fd[fd].object && t->table->fd[fd].cloexec)
+	for (size_t fd = 0; rc == 0 && t->table && fd < t->table->size; fd++) {
+		const struct ledger_fd *e = ledger_fd(t->table, (int)fd);
+
+		if (e && e->cloexec)
 			rc = ledger_fd_drop(l, at, t->table, (int)fd, "exec");
+	}
 	/* POSIX timers do not survive (execve(2)). */
 	ledger_timers_drop(p, at->time_ns);
 	ledger_leave_mm(l, p);
@@ -239,15 +259,7 @@ int ledger_task_exit(struct ledger *l, const struct ledger_at *at)
 
 	if (!t)
 		return 0;
-	struct ledger_process *p = t->process;
-
-	if (t->tid != p->pid) {
-		struct ledger_count *threads = ledger_count(p, "thread");
-
-		threads->closed++;
-		threads->open -= threads->open > 0;
-	}
-	p->touched_ns = at->time_ns;
+	t->process->touched_ns = at->time_ns;
 	ledger_leave_table(l, at, t, "exit");
 	remove_task(l, t);
 	return 0;

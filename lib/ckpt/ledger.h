@@ -88,13 +88,21 @@ struct ledger_early {
 
 #define LEDGER_EARLY_MAX 64
 
+#define LEDGER_FDS 64
+
+struct ledger_fds {
+	struct ledger_fd fd[LEDGER_FDS];
+};
+
 /* A descriptor table. */
 struct ledger_table {
 	uint64_t files_id;
 	unsigned int n_users;	      /* tasks */
 	struct ledger_process *owner; /* whose counts it goes to: a process that uses it */
-	struct ledger_fd *fd;	      /* owned: by number */
-	size_t size;
+	/* Owned: by number, in pieces that are made when they are needed (one may be NULL), since a
+	 * program may use a large number alone. */
+	struct ledger_fds **piece;
+	size_t size; /* numbers below this may be in use */
 	size_t n_open;
 	struct ledger_early *early; /* owned */
 	size_t n_early;
@@ -111,18 +119,13 @@ struct ledger_mm {
 	bool known; /* a snapshot, or a parent, has told what it began with */
 	bool fresh; /* made by exec, its inventory being told */
 	uint64_t touched_ns;
-	/* While an audit is under way: what has been reported, and when. */
-	struct ledger_touch *touch; /* owned */
-	size_t n_touches, touches_size;
+	/* Of what has been reported since an audit's pass began. */
+	struct ranges touched;
 	bool touch_all;
 	uint64_t pass; /* of an audit that has seen it */
 };
 
 #define LEDGER_TOUCHES_MAX 65536
-
-struct ledger_touch {
-	uint64_t start, end, time_ns;
-};
 
 struct ledger_timer {
 	int id;
@@ -220,7 +223,8 @@ struct ledger {
 	uint64_t n_events;
 	struct ledger_signal signal[LEDGER_NSIG];
 	struct ledger_calls calls;
-	bool auditing;
+	/* When the pass of an audit began that is under way; 0: there is none. */
+	uint64_t audit_ns;
 };
 
 void ledger_init(struct ledger *l);
@@ -299,6 +303,8 @@ int ledger_fd_cloexec(struct ledger *l, const struct ledger_at *at, struct ledge
 int ledger_fd_range(struct ledger *l, const struct ledger_at *at, struct ledger_table *t,
 		    unsigned int first, unsigned int last, bool cloexec);
 const struct ledger_fd *ledger_fd(const struct ledger_table *t, int fd); /* NULL: free */
+/* Also of a free number; NULL: nothing has ever been reported of it. */
+const struct ledger_fd *ledger_fd_place(const struct ledger_table *t, int fd);
 struct ledger_object *ledger_object_of_sock(const struct ledger *l, uint64_t sock_id);
 /* Without a report: what a snapshot has told. f NULL: nothing is there. */
 int ledger_fd_set(struct ledger *l, struct ledger_table *t, int fd, const struct ledger_file *f,
@@ -314,7 +320,7 @@ void ledger_leave_mm(struct ledger *l, struct ledger_process *p);
 /* Something is reported of a span. */
 void ledger_mm_touch(struct ledger *l, struct ledger_mm *mm, uint64_t time_ns, uint64_t start,
 		     uint64_t end);
-/* From here on touches are kept, until the audit is over. */
+/* The pass is over, or begins. */
 void ledger_mm_forget_touches(struct ledger_mm *mm);
 
 /* ---- ledger_misc.c: timers and locks ---- */

@@ -24,9 +24,25 @@ struct ledger_table *ledger_table(const struct ledger *l, uint64_t files_id)
 	return idmap_get(&l->tables, files_id);
 }
 
+const struct ledger_fd *ledger_fd_place(const struct ledger_table *t, int fd)
+{
+	const struct ledger_fds *piece =
+		fd >= 0 && (size_t)fd < t->size ? t->piece[(size_t)fd / LEDGER_FDS] : NULL;
+
+	return piece ? &piece->fd[(size_t)fd % LEDGER_FDS] : NULL;
+}
+
 const struct ledger_fd *ledger_fd(const struct ledger_table *t, int fd)
 {
-	return fd >= 0 && (size_t)fd < t->size && t->fd[fd].object ? &t->fd[fd] : NULL;
+	const struct ledger_fd *e = ledger_fd_place(t, fd);
+
+	return e && e->object ? e : NULL;
+}
+
+/* Of a number for which table_reserve() has made room. */
+static struct ledger_fd *place(const struct ledger_table *t, int fd)
+{
+	return &t->piece[(size_t)fd / LEDGER_FDS]->fd[(size_t)fd % LEDGER_FDS];
 }
 
 struct ledger_object *ledger_object_of_sock(const struct ledger *l, uint64_t sock_id)
@@ -36,22 +52,24 @@ struct ledger_object *ledger_object_of_sock(const struct ledger *l, uint64_t soc
 
 static int table_reserve(struct ledger_table *t, int fd)
 {
-	size_t size = t->size ? t->size : 16;
-
 	if (fd < 0 || fd >= FD_LIMIT)
 		return -EINVAL;
-	if ((size_t)fd < t->size)
-		return 0;
-	while (size <= (size_t)fd)
-		size *= 2;
-	struct ledger_fd *grown = reallocarray(t->fd, size, sizeof(*grown));
+	size_t at = (size_t)fd / LEDGER_FDS, n = t->size / LEDGER_FDS, wanted = n ? n : 1;
 
-	if (!grown)
-		return -ENOMEM;
-	memset(grown + t->size, 0, (size - t->size) * sizeof(*grown));
-	t->fd = grown;
-	t->size = size;
-	return 0;
+	if (at >= n) {
+		while (wanted <= at)
+			wanted *= 2;
+		struct ledger_fds **grown = reallocarray(t->piece, wanted, sizeof(*grown));
+
+		if (!grown)
+			return -ENOMEM;
+		memset(grown + n, 0, (wanted - n) * sizeof(*grown));
+		t->piece = grown;
+		t->size = wanted * LEDGER_FDS;
+	}
+	if (!t->piece[at])
+		t->piece[at] = calloc(1, sizeof(*t->piece[at]));
+	return t->piece[at] ? 0 : -ENOMEM;
 }
 
 /* ---- objects ---- */
@@ -174,7 +192,7 @@ static void count_out(struct ledger_table *t, const struct ledger_fd *e)
 static int clear(struct ledger *l, const struct ledger_at *at, struct ledger_table *t, int fd,
 		 const char *by)
 {
-	struct ledger_fd *e = &t->fd[fd];
+	struct ledger_fd *e = place(t, fd);
 	const struct ledger_closed closed = {
 		.at = at, .fd = fd, .was = e, .by = by, .last = e->object->refs == 1
 	};
@@ -192,7 +210,7 @@ static int clear(struct ledger *l, const struct ledger_at *at, struct ledger_tab
 static struct ledger_fd *fill(struct ledger_table *t, const struct ledger_at *at, int fd,
 			      struct ledger_object *o, const char *by, bool cloexec)
 {
-	struct ledger_fd *e = &t->fd[fd];
+	struct ledger_fd *e = place(t, fd);
 	uint8_t n_owed = e->n_owed;
 
 	*e = (struct ledger_fd){ .object = o,
@@ -262,15 +280,15 @@ int ledger_fd_new(struct ledger *l, const struct ledger_at *at, struct ledger_ta
 
 	if (rc < 0)
 		return rc == -EINVAL ? 0 : rc;
-	if (!replaces && confirms(&t->fd[fd], f))
+	if (!replaces && confirms(place(t, fd), f))
 		clear(l, at, t, fd, NULL);
 	rc = object_get(l, f, &o);
 	if (rc < 0)
 		return rc;
 	o->refs++;
-	if (t->fd[fd].object) {
-		if (!replaces && t->fd[fd].n_owed < UINT8_MAX)
-			t->fd[fd].n_owed++;
+	if (place(t, fd)->object) {
+		if (!replaces && place(t, fd)->n_owed < UINT8_MAX)
+			place(t, fd)->n_owed++;
 		rc = clear(l, at, t, fd, replaces ? by : "close");
 	}
 	struct ledger_fd *e = fill(t, at, fd, o, by, cloexec);
@@ -306,7 +324,7 @@ int ledger_fd_close(struct ledger *l, const struct ledger_at *at, struct ledger_
 
 	if (rc < 0)
 		return rc == -EINVAL ? LEDGER_IGNORED : rc;
-	struct ledger_fd *e = &t->fd[fd];
+	struct ledger_fd *e = place(t, fd);
 
 	e->touched_ns = at->time_ns;
 	if (e->n_owed) {
@@ -333,8 +351,8 @@ int ledger_fd_cloexec(struct ledger *l, const struct ledger_at *at, struct ledge
 	(void)l;
 	if (!ledger_fd(t, fd))
 		return LEDGER_IGNORED;
-	t->fd[fd].cloexec = cloexec;
-	t->fd[fd].touched_ns = at->time_ns;
+	place(t, fd)->cloexec = cloexec;
+	place(t, fd)->touched_ns = at->time_ns;
 	return 0;
 }
 
@@ -344,10 +362,10 @@ int ledger_fd_range(struct ledger *l, const struct ledger_at *at, struct ledger_
 	int rc = 0;
 
 	for (size_t fd = first; rc == 0 && fd < t->size && fd <= last; fd++) {
-		struct ledger_fd *e = &t->fd[fd];
-
-		if (!e->object)
+		if (!ledger_fd(t, (int)fd))
 			continue;
+		struct ledger_fd *e = place(t, (int)fd);
+
 		if (cloexec) {
 			e->cloexec = true;
 			e->touched_ns = at->time_ns;
@@ -367,9 +385,9 @@ int ledger_fd_set(struct ledger *l, struct ledger_table *t, int fd, const struct
 
 	if (rc < 0)
 		return rc == -EINVAL ? 0 : rc;
-	if (t->fd[fd].object)
+	if (place(t, fd)->object)
 		clear(l, &at, t, fd, NULL);
-	t->fd[fd].n_owed = 0;
+	place(t, fd)->n_owed = 0;
 	for (size_t i = 0; i < t->n_early; i++)
 		if (t->early[i].fd == fd)
 			t->early[i--] = t->early[--t->n_early];
@@ -400,23 +418,27 @@ static int table_new(struct ledger *l, uint64_t files_id, struct ledger_process 
 	return 0;
 }
 
-static int table_copy(struct ledger *l, const struct ledger_at *at, struct ledger_table *to,
+static int table_copy(const struct ledger_at *at, struct ledger_table *to,
 		      const struct ledger_table *from)
 {
-	int rc = from->size ? table_reserve(to, (int)from->size - 1) : 0;
+	int rc = 0;
 
-	(void)l;
 	for (size_t fd = 0; rc == 0 && fd < from->size; fd++) {
-		const struct ledger_fd *e = &from->fd[fd];
+		const struct ledger_fd *e = ledger_fd(from, (int)fd);
+		struct ledger_fd *copy;
 
-		if (!e->object)
+		if (!e)
 			continue;
-		to->fd[fd] = *e;
-		to->fd[fd].inherited = true;
-		to->fd[fd].n_owed = 0;
-		to->fd[fd].touched_ns = at->time_ns;
+		rc = table_reserve(to, (int)fd);
+		if (rc < 0)
+			break;
+		copy = place(to, (int)fd);
+		*copy = *e;
+		copy->inherited = true;
+		copy->n_owed = 0;
+		copy->touched_ns = at->time_ns;
 		e->object->refs++;
-		count_in(to, &to->fd[fd]);
+		count_in(to, copy);
 	}
 	/* Whoever is within a call on the original has done it before or after the copy was made:
 	 * the reports do not tell. */
@@ -437,7 +459,7 @@ int ledger_use_table(struct ledger *l, const struct ledger_at *at, struct ledger
 		if (rc < 0)
 			return rc;
 		if (old)
-			rc = table_copy(l, at, new, old);
+			rc = table_copy(at, new, old);
 	}
 	ledger_leave_table(l, at, t, NULL);
 	t->table = new;
@@ -460,16 +482,18 @@ static void find_owner(struct ledger *l, struct ledger_table *table)
 			break;
 		}
 	}
-	for (size_t fd = 0; table->owner && fd < table->size; fd++)
-		if (table->fd[fd].object) {
-			struct ledger_count *c =
-				ledger_count(table->owner, table->fd[fd].object->kind);
+	for (size_t fd = 0; table->owner && fd < table->size; fd++) {
+		const struct ledger_fd *e = ledger_fd(table, (int)fd);
+
+		if (e) {
+			struct ledger_count *c = ledger_count(table->owner, e->object->kind);
 
 			c->inherited++;
 			c->open++;
 			if (c->open > c->peak)
 				c->peak = c->open;
 		}
+	}
 }
 
 void ledger_leave_table(struct ledger *l, const struct ledger_at *at, struct ledger_task *t,
@@ -489,10 +513,11 @@ void ledger_leave_table(struct ledger *l, const struct ledger_at *at, struct led
 		return;
 	}
 	for (size_t fd = 0; fd < table->size; fd++)
-		if (table->fd[fd].object)
-			clear(l, at, table, (int)fd, by);
+		ledger_fd_drop(l, at, table, (int)fd, by);
 	idmap_remove(&l->tables, table->files_id);
-	free(table->fd);
+	for (size_t i = 0; i < table->size / LEDGER_FDS; i++)
+		free(table->piece[i]);
+	free(table->piece);
 	free(table->early);
 	free(table);
 }

@@ -44,38 +44,25 @@ void ledger_leave_mm(struct ledger *l, struct ledger_process *p)
 		return;
 	idmap_remove(&l->mms, mm->mm_id);
 	ranges_done(&mm->areas);
-	free(mm->touch);
+	ranges_done(&mm->touched);
 	free(mm);
 }
 
 void ledger_mm_touch(struct ledger *l, struct ledger_mm *mm, uint64_t time_ns, uint64_t start,
 		     uint64_t end)
 {
-	mm->touched_ns = time_ns;
-	if (!l->auditing || mm->touch_all)
-		return;
-	if (mm->n_touches == mm->touches_size) {
-		size_t size = mm->touches_size ? mm->touches_size * 2 : 16;
-		struct ledger_touch *grown =
-			size > LEDGER_TOUCHES_MAX ? NULL
-						  : reallocarray(mm->touch, size, sizeof(*grown));
+	const struct range r = { .start = start, .end = end };
 
-		/* Too many to be told apart: this pass learns nothing of it. */
-		if (!grown) {
-			mm->touch_all = true;
-			return;
-		}
-		mm->touch = grown;
-		mm->touches_size = size;
-	}
-	mm->touch[mm->n_touches++] = (struct ledger_touch){ start, end, time_ns };
-	return;
+	mm->touched_ns = time_ns;
+	if (!l->audit_ns || time_ns < l->audit_ns || mm->touch_all)
+		return;
+	/* Too many to be told apart: this pass learns nothing of it. */
+	if (mm->touched.n >= LEDGER_TOUCHES_MAX || ranges_put(&mm->touched, &r) < 0)
+		mm->touch_all = true;
 }
 
 void ledger_mm_forget_touches(struct ledger_mm *mm)
 {
-	free(mm->touch);
-	mm->touch = NULL;
-	mm->n_touches = mm->touches_size = 0;
+	ranges_done(&mm->touched);
 	mm->touch_all = false;
 }

@@ -165,7 +165,7 @@ int ledger_unlock(struct ledger *l, const struct ledger_at *at, const struct led
 	 * A row without ranges stays for an audit, which must know that it was touched, and removes
 	 * it then.
 	 */
-	if (!l->auditing)
+	if (!l->audit_ns)
 		ledger_lock_forget(l, lock);
 	return rc;
 }

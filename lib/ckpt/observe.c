@@ -182,12 +182,16 @@ int observe_greet(struct ckpt_observe *o)
 		m[i] = (struct ckpt_member){ .type = CKPT_VALUE_INT, .i = o->targets[i] };
 	event_array(e, "targets", m, n);
 	event_uint(e, "ring_bytes", tracing_ring_bytes(o->tracing));
-	n = n_missing < 24 ? n_missing : 24;
+	n = n_missing < 16 ? n_missing : 16;
 	m = event_below(e, n);
 	for (size_t i = 0; m && i < n; i++)
 		m[i] = (struct ckpt_member){ .type = CKPT_VALUE_TEXT,
 					     .text = missing[i].tracepoint };
 	event_array(e, "missing", m, m ? n : 0);
+	m = event_below(e, n);
+	for (size_t i = 0; m && i < n; i++)
+		m[i] = (struct ckpt_member){ .type = CKPT_VALUE_TEXT, .text = missing[i].what };
+	event_array(e, "unseen", m, m ? n : 0);
 	event_end(o, e);
 	for (const struct ledger_process *p = o->ledger.first; p; p = p->next)
 		observe_tell_process(o, &at, p);
@@ -355,6 +359,7 @@ void ckpt_observe_close(struct ckpt_observe *o)
 {
 	if (!o)
 		return;
+	observe_offer_free(o->offer);
 	tracing_close(o->tracing);
 	ledger_done(&o->ledger);
 	observe_differences_done(&o->found);

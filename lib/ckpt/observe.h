@@ -29,6 +29,7 @@ struct event {
 };
 
 struct ckpt_observe;
+struct observe_offer;
 
 /* Begin an event; what is added is copied, names (and event_word()'s text) apart. */
 struct event *event_begin(struct ckpt_observe *o, const char *name, const struct ledger_at *at);
@@ -134,10 +135,11 @@ struct ckpt_observe {
 	bool lost_since_audit;
 	struct observe_differences found; /* by that; for the next audit */
 	uint64_t audit_ns;
-	struct observe_view *view; /* owned */
-	struct left_table *left;   /* owned: left to the ends of processes */
-	struct symbols *symbols;   /* owned; NULL: stacks are not asked for */
-	struct idmap stack_text;   /* by id + 1: malloc'd */
+	struct observe_view *view;   /* owned */
+	struct observe_offer *offer; /* owned; NULL: to nobody */
+	struct left_table *left;     /* owned: left to the ends of processes */
+	struct symbols *symbols;     /* owned; NULL: stacks are not asked for */
+	struct idmap stack_text;     /* by id + 1: malloc'd */
 };
 
 /* Take records up to `max`, and not those that begin after until_ns (0: all that there are). Number
@@ -174,6 +176,7 @@ int observe_closed(void *userdata, const struct ledger_closed *c);
 int observe_tell_process(struct ckpt_observe *o, const struct ledger_at *at,
 			 const struct ledger_process *p);
 
+void observe_offer_free(struct observe_offer *f); /* NULL is fine */
 /* Functions of a stack, innermost first, a line each; "" when not known. Borrowed. */
 const char *observe_stack_text(struct ckpt_observe *o, uint64_t stack);
 

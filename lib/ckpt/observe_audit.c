@@ -119,8 +119,12 @@ static int mend_task(struct audit_pass *a, const struct rec_task *rt)
 
 	if (rc < 0)
 		return rc;
-	if (new_process)
+	if (new_process) {
+		const struct snap_path *exe = snapshot_path(a->s, rt->tgid, REC_PATH_EXE);
+
 		t->process->known = true;
+		t->process->exe = exe && exe->path[0] ? strdup(exe->path) : NULL;
+	}
 	if (rp)
 		t->process->cgroup = rp->cgroup_id;
 	if (rt->tid == rt->tgid)
@@ -331,7 +335,8 @@ static int one_pass(struct audit_pass *a, struct ckpt_err **err)
 	bool silent = o->ledger.calls.silent;
 	int rc;
 
-	a->begin_ns = observe_now_ns();
+	forget_touches(o);
+	a->begin_ns = o->ledger.audit_ns = observe_now_ns();
 	a->number = ++o->passes;
 	rc = snapshot_take(o->loader, a->pids, a->n_pids, SNAPSHOT_ALL, &a->s, &why);
 	if (rc < 0)
@@ -345,7 +350,6 @@ static int one_pass(struct audit_pass *a, struct ckpt_err **err)
 	idmap_done(&a->tables);
 	snapshot_free(a->s);
 	a->s = NULL;
-	forget_touches(o);
 	return rc;
 }
 
@@ -432,9 +436,9 @@ int observe_compare(struct ckpt_observe *o, const pid_t *pids, size_t n, bool me
 	if (rc < 0)
 		return ckpt_fail_nomem(err);
 	/* Nothing is left to look at, but what has happened wants to be told. */
-	o->ledger.auditing = true;
+	o->ledger.audit_ns = observe_now_ns();
 	rc = a.n_pids ? passes(&a, &before, err) : drain(o, observe_now_ns(), err);
-	o->ledger.auditing = false;
+	o->ledger.audit_ns = 0;
 	forget_touches(o);
 	forget_locks(&o->ledger);
 	observe_differences_done(&before);
@@ -546,6 +550,9 @@ int ckpt_observe_audit(struct ckpt_observe *o, ckpt_event_fn *fn, void *userdata
 
 		rc = observe_compare(o, NULL, 0, true, &mended, err);
 		observe_differences_done(&mended.differences);
+		/* What moved meanwhile could not be mended. */
+		if (lost && mended.moving)
+			o->lost_since_audit = true;
 		o->resync = o->lost_since_audit;
 	}
 	observe_differences_done(&c.differences);

@@ -129,6 +129,32 @@ int observe_map(struct ckpt_observe *o, const struct ledger_at *at, const struct
 	return rc;
 }
 
+/*
+ * shmdt(2), io_destroy(2): all that is left of what was mapped there at once goes, which mprotect(2)
+ * and munmap(2) may have left in pieces. Each lies as far from the beginning as its offset says.
+ */
+static int detach(struct ckpt_observe *o, const struct ledger_at *at, struct ledger_mm *mm,
+		  uint64_t start)
+{
+	struct range_file file = { 0 };
+	const struct range *r;
+	uint64_t from = start;
+	int rc = 0;
+
+	while (rc == 0 && (r = ranges_at(&mm->areas, from))) {
+		struct range piece = *r;
+
+		from = piece.end;
+		if (!piece.file.ino || piece.start - piece.offset != start ||
+		    (file.ino && memcmp(&file, &piece.file, sizeof(file)) != 0))
+			continue;
+		file = piece.file;
+		ledger_mm_touch(&o->ledger, mm, at->time_ns, piece.start, piece.end);
+		rc = ranges_cut(&mm->areas, piece.start, piece.end, NULL);
+	}
+	return rc;
+}
+
 int observe_unmap(struct ckpt_observe *o, const struct ledger_at *at,
 		  const struct tracing_event *ev)
 {
@@ -136,7 +162,9 @@ int observe_unmap(struct ckpt_observe *o, const struct ledger_at *at,
 	struct ledger_mm *mm;
 	int rc = get_mm(o, at, r->mm_id, &mm);
 
-	if (rc == 0 && mm) {
+	if (rc == 0 && mm && r->start == r->end) {
+		rc = detach(o, at, mm, r->start);
+	} else if (rc == 0 && mm) {
 		ledger_mm_touch(&o->ledger, mm, at->time_ns, r->start, r->end);
 		rc = ranges_cut(&mm->areas, r->start, r->end, NULL);
 	}

@@ -242,6 +242,10 @@ static int show_processes(struct observe_view *v, const struct ledger *l)
 {
 	size_t n = 0, n_kinds = 0, at = 0, kinds_at = 0;
 
+	/* One that never mapped anything has areas, too. */
+	for (struct ledger_process *p = l->first; p; p = p->next)
+		if (p->mm && p->mm->areas.n)
+			ledger_count(p, "area");
 	for (const struct ledger_process *p = l->first; p; p = p->next)
 		n++, n_kinds += p->n_counts;
 	for (const struct ledger_process *p = l->ended_first; p; p = p->next)
@@ -326,11 +330,13 @@ static int show_leaks(struct observe_view *v, struct ckpt_observe *o)
 	{
 		const struct ledger_table *t = s->value;
 
-		for (size_t fd = 0; t->owner && fd < t->size; fd++)
-			if (was_made(&t->fd[fd]) &&
-			    left_add(&v->open, t->owner->pid, t->owner->comm, &t->fd[fd],
-				     SIZE_MAX) < 0)
+		for (size_t fd = 0; t->owner && fd < t->size; fd++) {
+			const struct ledger_fd *e = ledger_fd(t, (int)fd);
+
+			if (e && was_made(e) &&
+			    left_add(&v->open, t->owner->pid, t->owner->comm, e, SIZE_MAX) < 0)
 				return -ENOMEM;
+		}
 	}
 	size_t n_left = o->left ? o->left->n : 0;
 

@@ -151,6 +151,9 @@ static void assert_balances(struct fixture *f, uint64_t open)
 	assert_int_equal(table(f)->n_open, open);
 }
 
+static void fork_process(struct fixture *f, pid_t parent_tid, pid_t pid, uint64_t files,
+			 uint64_t mm);
+
 /* ---- descriptors ---- */
 
 static void test_fd__open_and_close(void **state)
@@ -269,6 +272,23 @@ static void test_fd__number_that_cannot_be(void **state)
 	assert_int_equal(close_fd(f, -5, 0), LEDGER_IGNORED);
 	assert_told(f, "");
 	assert_balances(f, 0);
+}
+
+static void test_fd__large_numbers_are_not_many(void **state)
+{
+	struct fixture *f = *state;
+	size_t pieces = 0;
+
+	open_fd(f, 3, 1);
+	open_fd(f, 1000000, 2);
+	assert_file(f, 1000000, 2);
+	for (size_t i = 0; i < table(f)->size / LEDGER_FDS; i++)
+		pieces += table(f)->piece[i] != NULL;
+	assert_int_equal(pieces, 2);
+	fork_process(f, PID, 200, 0xf200, 0xa200);
+	assert_int_equal(ledger_table(&f->l, 0xf200)->n_open, 2);
+	assert_int_equal(close_fd(f, 1000000, 0), 0);
+	assert_balances(f, 1);
 }
 
 static void test_fd__same_object_has_one_number(void **state)
@@ -441,6 +461,7 @@ static void test_clone__thread_shares(void **state)
 	assert_int_equal(table(f)->n_users, 2);
 	assert_int_equal(ledger_process(&f->l, PID)->n_tasks, 2);
 	assert_int_equal(ledger_count(ledger_process(&f->l, PID), "thread")->open, 1);
+	assert_int_equal(ledger_count(ledger_process(&f->l, PID), "thread")->made, 1);
 
 	const struct ledger_at end = at(f, 101);
 
@@ -448,6 +469,8 @@ static void test_clone__thread_shares(void **state)
 	assert_int_equal(ledger_task_exit(&f->l, &end), 0);
 	assert_told(f, "+3.1 ");
 	assert_int_equal(table(f)->n_users, 1);
+	assert_int_equal(ledger_count(ledger_process(&f->l, PID), "thread")->open, 0);
+	assert_int_equal(ledger_count(ledger_process(&f->l, PID), "thread")->closed, 1);
 }
 
 static void test_unshare__thread_gets_a_copy(void **state)
@@ -778,14 +801,16 @@ static void test_mm__touches_are_bounded(void **state)
 	struct ledger_mm *mm = ledger_process(&f->l, PID)->mm;
 
 	ledger_mm_touch(&f->l, mm, 1, 0, 1);
-	assert_int_equal(mm->n_touches, 0);
-	f->l.auditing = true;
+	assert_int_equal(mm->touched.n, 0);
+	f->l.audit_ns = 100;
+	ledger_mm_touch(&f->l, mm, 99, 0, 1);
+	assert_int_equal(mm->touched.n, 0);
 	for (uint64_t i = 0; i < LEDGER_TOUCHES_MAX + 10; i++)
-		ledger_mm_touch(&f->l, mm, i, i, i + 1);
+		ledger_mm_touch(&f->l, mm, 100 + i, 2 * i, 2 * i + 1);
 	assert_true(mm->touch_all);
 	ledger_mm_forget_touches(mm);
 	assert_false(mm->touch_all);
-	assert_int_equal(mm->n_touches, 0);
+	assert_int_equal(mm->touched.n, 0);
 }
 
 /* ---- timers, locks ---- */
@@ -831,7 +856,7 @@ static void test_lock__ranges_and_owners(void **state)
 	assert_int_equal(ledger_unlock(&f->l, &when, &a, 0, INT64_MAX, &bytes), 0);
 	assert_int_equal(bytes, 0);
 	/* While an audit looks, a row stays. */
-	f->l.auditing = true;
+	f->l.audit_ns = 1;
 	assert_int_equal(ledger_unlock(&f->l, &when, &b, 0, INT64_MAX, &bytes), 0);
 	assert_non_null(ledger_lock_of(&f->l, &b));
 	ledger_lock_forget(&f->l, ledger_lock_of(&f->l, &b));
@@ -971,6 +996,7 @@ int main(void)
 		TEST(test_fd__dup2_closes_what_was_there),
 		TEST(test_fd__dup2_where_a_close_is_to_be_reported),
 		TEST(test_fd__number_that_cannot_be),
+		TEST(test_fd__large_numbers_are_not_many),
 		TEST(test_fd__same_object_has_one_number),
 		TEST(test_fd__address_used_again_is_another_object),
 		TEST(test_fd__close_range),
