@@ -382,8 +382,6 @@ int audit_areas(struct audit_pass *a, struct ledger_process *p)
 	if (a->mend) {
 		p->mm->brk = p->mm->touched_ns < a->begin_ns ? rm->brk : p->mm->brk;
 		p->mm->known = true;
-		/* A row of its own, though none is reported. */
-		ledger_count(p, "area");
 	}
 	return rc;
 }
