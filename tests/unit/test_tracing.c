@@ -964,21 +964,34 @@ static void uring_open(struct uring *u)
 	CHECK_CHILD(u->ring != MAP_FAILED && (void *)u->sqes != MAP_FAILED);
 }
 
+/* Wait for a completion, and give its result. */
+static int uring_wait(struct uring *u)
+{
+	unsigned int *head = (void *)(u->ring + u->p.cq_off.head);
+	unsigned int *tail = (void *)(u->ring + u->p.cq_off.tail);
+	struct io_uring_cqe *cqes = (void *)(u->ring + u->p.cq_off.cqes);
+	int res;
+
+	while (__atomic_load_n(tail, __ATOMIC_ACQUIRE) == *head)
+		CHECK_CHILD(syscall(SYS_io_uring_enter, u->fd, 0, 1, IORING_ENTER_GETEVENTS, NULL,
+				    0) >= 0);
+	res = cqes[*head & (u->p.cq_entries - 1)].res;
+	__atomic_store_n(head, *head + 1, __ATOMIC_RELEASE);
+	return res;
+}
+
 /* Do one request, and give its result. */
 static int uring_do(struct uring *u, const struct io_uring_sqe *sqe)
 {
 	unsigned int *tail = (void *)(u->ring + u->p.sq_off.tail);
 	unsigned int *array = (void *)(u->ring + u->p.sq_off.array);
-	unsigned int *cq_head = (void *)(u->ring + u->p.cq_off.head);
-	struct io_uring_cqe *cqes = (void *)(u->ring + u->p.cq_off.cqes);
-	unsigned int at = *tail & (u->p.sq_entries - 1), done = *cq_head & (u->p.cq_entries - 1);
+	unsigned int at = *tail & (u->p.sq_entries - 1);
 
 	u->sqes[at] = *sqe;
 	array[at] = at;
 	__atomic_store_n(tail, *tail + 1, __ATOMIC_RELEASE);
-	CHECK_CHILD(syscall(SYS_io_uring_enter, u->fd, 1, 1, IORING_ENTER_GETEVENTS, NULL, 0) == 1);
-	__atomic_store_n(cq_head, *cq_head + 1, __ATOMIC_RELEASE);
-	return cqes[done].res;
+	CHECK_CHILD(syscall(SYS_io_uring_enter, u->fd, 1, 0, 0, NULL, 0) == 1);
+	return uring_wait(u);
 }
 
 static void use_uring(struct told *t)
@@ -1024,6 +1037,165 @@ static void test_fd__io_uring(void **state)
 		c = next_new(&r, 4, SYS_socket);
 		assert_int_equal(c->sock.family, AF_UNIX);
 	}
+	run_done(&r);
+}
+
+static void accept_many(struct told *t)
+{
+	struct io_uring_sqe many = { .opcode = IORING_OP_ACCEPT,
+				     .ioprio = IORING_ACCEPT_MULTISHOT,
+				     .user_data = 4711 };
+	struct sockaddr_in a = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+	socklen_t len = sizeof(a);
+	struct uring u;
+	int s, c;
+
+	CHECK_CHILD(syscall(SYS_close_range, 3, ~0U, 0) == 0);
+	uring_open(&u);
+	s = socket(AF_INET, SOCK_STREAM, 0);
+	CHECK_CHILD(s == 4 && listen(s, 5) == 0 && getsockname(s, (void *)&a, &len) == 0);
+	many.fd = s;
+	for (int i = 0; i < 3; i++) {
+		c = socket(AF_INET, SOCK_STREAM, 0);
+		CHECK_CHILD(connect(c, (void *)&a, sizeof(a)) == 0);
+		t->value[i] = (uint64_t)(i == 0 ? uring_do(&u, &many) : uring_wait(&u));
+		CHECK_CHILD((int)t->value[i] > c);
+	}
+}
+
+static void test_fd__io_uring_accepts_many(void **state)
+{
+	struct copy *c;
+	struct run r;
+
+	(void)state;
+	run_types(&r, BIT(TRACE_FD_NEW), accept_many);
+	next_new(&r, 3, SYS_io_uring_setup);
+	next_new(&r, 4, SYS_socket);
+	for (int i = 0; i < 3; i++) {
+		next_new(&r, 5 + 2 * i, SYS_socket);
+		c = next_new(&r, (int)r.told->value[i], SYS_accept4);
+		assert_int_equal(c->head->flags & TRACE_F_URING, TRACE_F_URING);
+		assert_int_equal(c->sock.state, TCP_ESTABLISHED);
+	}
+	run_done(&r);
+}
+
+/* --- calls of 32-bit programs --- */
+
+/* By the entry of 32-bit programs, which every program may use. Numbers: asm/unistd_32.h. */
+static int call32(uint32_t nr, uint32_t a, uint32_t b, uint32_t c, uint32_t d, uint32_t e)
+{
+	int ret;
+
+	__asm__ volatile("int $0x80"
+			 : "=a"(ret)
+			 : "a"(nr), "b"(a), "c"(b), "d"(c), "S"(d), "D"(e)
+			 : "memory", "r8", "r9", "r10", "r11");
+	return ret;
+}
+
+/* What such calls are given: all of it below 4 GiB. */
+struct low {
+	char zero[16];
+	int32_t fds[2];
+	uint32_t args[6];
+	int32_t times[4];
+	uint32_t iov[2];
+	uint32_t msg[7];
+	char control[64], byte;
+};
+
+static void send_and_receive32(struct low *low, int fd)
+{
+	uint32_t at = (uint32_t)(uintptr_t)low;
+
+	send_fds(low->fds[0], &fd, 1);
+	low->iov[0] = at + offsetof(struct low, byte);
+	low->iov[1] = 1;
+	low->msg[2] = at + offsetof(struct low, iov);
+	low->msg[3] = 1;
+	low->msg[4] = at + offsetof(struct low, control);
+	low->msg[5] = sizeof(low->control);
+	low->args[0] = (uint32_t)low->fds[1];
+	low->args[1] = at + offsetof(struct low, msg);
+	low->args[2] = 0;
+	CHECK_CHILD(call32(102, 17, at + offsetof(struct low, args), 0, 0, 0) == 1);
+}
+
+static void call_as_32_bit(struct told *t)
+{
+	struct low *low = mmap(NULL, sizeof(*low), PROT_READ | PROT_WRITE,
+			       MAP_PRIVATE | MAP_ANONYMOUS | MAP_32BIT, -1, 0);
+	uint32_t at = (uint32_t)(uintptr_t)low;
+
+	CHECK_CHILD(low != MAP_FAILED && syscall(SYS_close_range, 3, ~0U, 0) == 0);
+	strcpy(low->zero, "/dev/zero");
+	CHECK_CHILD(call32(5, at, O_RDONLY | O_CLOEXEC, 0, 0, 0) == 3);
+	/* Number 3 is read() there, and close() elsewhere. */
+	CHECK_CHILD(call32(3, 3, at + offsetof(struct low, byte), 1, 0, 0) == 1);
+	low->args[0] = AF_UNIX;
+	low->args[1] = SOCK_DGRAM;
+	low->args[3] = at + offsetof(struct low, fds);
+	CHECK_CHILD(call32(102, 8, at + offsetof(struct low, args), 0, 0, 0) == 0);
+	CHECK_CHILD(low->fds[0] == 4 && low->fds[1] == 5);
+	send_and_receive32(low, 3);
+	/* mmap2() */
+	t->value[0] = (uint32_t)call32(192, 0, PAGE, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, ~0U);
+	CHECK_CHILD(t->value[0] < 0xfffff000U);
+	low->times[1] = 8; /* interval: 8 us */
+	low->times[2] = 2000;
+	CHECK_CHILD(call32(104, ITIMER_PROF, at + offsetof(struct low, times), 0, 0, 0) == 0);
+	CHECK_CHILD(call32(6, 3, 0, 0, 0, 0) == 0);
+}
+
+/* Does the kernel have that entry? */
+static bool has_call32(void)
+{
+	int status;
+	pid_t pid = fork();
+
+	if (pid == 0) {
+		signal(SIGSEGV, SIG_DFL);
+		_exit(call32(20, 0, 0, 0, 0, 0) == getpid() ? 0 : 1);
+	}
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	return status == 0;
+}
+
+static void test_compat__calls_are_turned(void **state)
+{
+	struct copy *c, *opened;
+	struct run r;
+
+	(void)state;
+	if (!has_call32())
+		skip();
+	run_types(&r,
+		  BIT(TRACE_FD_NEW) | BIT(TRACE_FD_CLOSE) | BIT(TRACE_MAP) | BIT(TRACE_TIMER_SET),
+		  call_as_32_bit);
+	NEXT(&r, TRACE_MAP);
+	NEXT(&r, TRACE_FD_CLOSE);
+	opened = next_new(&r, 3, SYS_open);
+	assert_string_equal(opened->path, "/dev/zero");
+	assert_int_equal(opened->head->flags, TRACE_F_COMPAT);
+	assert_int_equal(opened->fd_new->cloexec, 1);
+	c = next_new(&r, 4, SYS_socketpair);
+	assert_int_equal(c->fd_new->pair, 5);
+	assert_int_equal(c->sock.type, SOCK_DGRAM);
+	next_new(&r, 5, SYS_socketpair);
+	c = next_new(&r, 6, SYS_recvmsg);
+	assert_int_equal(c->fd_new->file.file_id, opened->fd_new->file.file_id);
+	c = NEXT(&r, TRACE_MAP);
+	assert_int_equal(c->map->nr, SYS_mmap);
+	assert_int_equal(c->map->area.start, r.told->value[0]);
+	assert_int_equal(c->map->area.end, r.told->value[0] + PAGE);
+	c = NEXT(&r, TRACE_TIMER_SET);
+	assert_int_equal(c->timer->id, TRACE_ITIMER_PROF);
+	assert_int_equal(c->timer->value_ns, 2000000000000ULL);
+	assert_int_equal(c->timer->interval_ns, 8000);
+	c = next_close(&r, 3);
+	assert_int_equal(c->head->flags, TRACE_F_COMPAT);
 	run_done(&r);
 }
 
@@ -1956,6 +2128,8 @@ int main(void)
 		cmocka_unit_test(test_fd__received_in_messages),
 		cmocka_unit_test(test_fd__pidfds),
 		cmocka_unit_test(test_fd__io_uring),
+		cmocka_unit_test(test_fd__io_uring_accepts_many),
+		cmocka_unit_test(test_compat__calls_are_turned),
 		cmocka_unit_test(test_signal__sent_blocked_ignored_delivered),
 		cmocka_unit_test(test_signal__of_the_kernel),
 		cmocka_unit_test(test_sock__life_of_a_connection),
