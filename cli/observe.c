@@ -8,6 +8,7 @@
 #include <fcntl.h>
 #include <inttypes.h>
 #include <limits.h>
+#include <malloc.h>
 #include <poll.h>
 #include <string.h>
 #include <sys/resource.h>
@@ -680,6 +681,12 @@ static int run_all(struct observe_args *a)
 static int run(int argc, char **argv)
 {
 	struct observe_args a = { 0 };
+
+	/* Unlike other commands this one may live for weeks: what is freed is given back (main.c).
+	 */
+	mallopt(M_TRIM_THRESHOLD, 1 << 20);
+	mallopt(M_TOP_PAD, 1 << 17);
+
 	int status = cli_parse(&cmd_observe, argc, argv, &a.common, &a);
 
 	if (status == CLI_GO_ON)

@@ -550,6 +550,9 @@ int ckpt_observe_audit(struct ckpt_observe *o, ckpt_event_fn *fn, void *userdata
 
 		rc = observe_compare(o, NULL, 0, true, &mended, err);
 		observe_differences_done(&mended.differences);
+		/* What moved meanwhile could not be mended. */
+		if (lost && mended.moving)
+			o->lost_since_audit = true;
 		o->resync = o->lost_since_audit;
 	}
 	observe_differences_done(&c.differences);

@@ -8,8 +8,64 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/syscall.h>
 
 #define TEXT_MAX 512
+
+/* ---- calls under way ---- */
+
+/*
+ * Some calls go on for long after their deed is done, and before they report it: mmap(2) that fills
+ * what it made with pages, close(2) that lets its file linger. Those in which a program may rest
+ * for ever are not among them: they would hide what is wrong.
+ */
+enum under_way {
+	MAKES_AREA = 0x01,
+	ENDS_AREA = 0x02,
+	CHANGES_AREA = 0x04,
+	ENDS_FD = 0x08,
+};
+
+static const struct {
+	uint64_t nr;
+	unsigned int does; /* enum under_way */
+} long_calls[] = {
+	{ SYS_mmap, MAKES_AREA | ENDS_AREA },
+	{ SYS_mremap, MAKES_AREA | ENDS_AREA },
+	{ SYS_brk, MAKES_AREA | ENDS_AREA },
+	{ SYS_shmat, MAKES_AREA },
+	{ SYS_shmdt, ENDS_AREA },
+	{ SYS_munmap, ENDS_AREA },
+	{ SYS_mprotect, CHANGES_AREA },
+	{ SYS_pkey_mprotect, CHANGES_AREA },
+	{ SYS_close, ENDS_FD },
+	{ SYS_close_range, ENDS_FD },
+	{ SYS_dup2, ENDS_FD },
+	{ SYS_dup3, ENDS_FD },
+};
+
+static unsigned int does_now(const struct rec_task *t)
+{
+	for (size_t i = 0; i < sizeof(long_calls) / sizeof(long_calls[0]); i++)
+		if (t->syscall_nr == long_calls[i].nr)
+			return long_calls[i].does;
+	return 0;
+}
+
+/* What may be under way in those who use this address space, or this table (0: any). */
+static unsigned int under_way(const struct audit_pass *a, uint64_t mm_id, uint64_t files_id)
+{
+	unsigned int does = 0;
+
+	/* What is mended must be whole: their reports then find what they tell. */
+	for (size_t i = 0; i < a->s->n_tasks && !a->mend; i++) {
+		const struct rec_task *t = a->s->tasks[i];
+
+		if ((!mm_id || t->mm_id == mm_id) && (!files_id || t->files_id == files_id))
+			does |= does_now(t);
+	}
+	return does;
+}
 
 /* ---- descriptors ---- */
 
@@ -78,11 +134,11 @@ static bool same_fd(const struct ledger_fd *e, const struct snap_file *row)
 }
 
 static int compare_fd(struct audit_pass *a, pid_t pid, struct ledger_table *t, int fd,
-		      const struct snap_file *row)
+		      const struct snap_file *row, unsigned int does)
 {
 	const struct ledger_fd *e = ledger_fd(t, fd);
 	const struct ledger_fd *place = ledger_fd_place(t, fd);
-	bool moving = place && place->touched_ns >= a->begin_ns;
+	bool moving = (place && place->touched_ns >= a->begin_ns) || (!row && does & ENDS_FD);
 	char what[32], ledger[TEXT_MAX], kernel[TEXT_MAX];
 	int rc;
 
@@ -101,6 +157,7 @@ static int compare_table(struct audit_pass *a, pid_t pid, struct ledger_table *t
 	const struct snap_file *row = idmap_get(&a->tables, t->files_id);
 	const struct snap_file *end = a->s->files + a->s->n_files;
 	pid_t of = row ? row->rec->tgid : 0;
+	unsigned int does = under_way(a, 0, t->files_id);
 	int rc = 0;
 
 	for (int fd = 0; rc == 0; fd++) {
@@ -110,7 +167,7 @@ static int compare_table(struct audit_pass *a, pid_t pid, struct ledger_table *t
 			break;
 		bool here = rows && row->rec->fd == fd;
 
-		rc = compare_fd(a, pid, t, fd, here ? row : NULL);
+		rc = compare_fd(a, pid, t, fd, here ? row : NULL, does);
 		row += here;
 	}
 	if (a->mend)
@@ -263,6 +320,7 @@ static const struct range *covering(const struct ranges *rs, uint64_t at, uint64
 static int compare_areas(struct audit_pass *a, pid_t pid, struct ledger_mm *mm,
 			 const struct ranges *kernel)
 {
+	unsigned int does = under_way(a, mm->mm_id, 0);
 	int rc = 0;
 
 	/* From boundary to boundary of either. */
@@ -273,11 +331,16 @@ static int compare_areas(struct audit_pass *a, pid_t pid, struct ledger_mm *mm,
 		const struct range *l = covering(&mm->areas, at, &next);
 		const struct range *k = covering(kernel, at, &next);
 
+		/* What moves in it is apart. */
+		if (next != UINT64_MAX)
+			covering(&mm->touched, at, &next);
 		if (next == UINT64_MAX)
 			break;
 		if (alike(l, k, at))
 			continue;
-		bool moving = is_touched(mm, at, next);
+		bool moving = is_touched(mm, at, next) || does & (!l   ? MAKES_AREA
+								  : !k ? ENDS_AREA
+								       : CHANGES_AREA);
 
 		snprintf(what, sizeof(what), "area 0x%" PRIx64 "-0x%" PRIx64, at, next);
 		describe_range(ledger_text, l);
