@@ -555,6 +555,80 @@ static void test_appeared__by_name(void **state)
 	run_done(&r);
 }
 
+/* Write a process's number to where a cgroup takes members. */
+static bool move_to(const char *cgroup, pid_t pid)
+{
+	char path[128], text[16];
+	int fd, n = snprintf(text, sizeof(text), "%d", pid);
+	bool done;
+
+	snprintf(path, sizeof(path), "%s/cgroup.procs", cgroup);
+	fd = open(path, O_WRONLY | O_CLOEXEC);
+	done = fd >= 0 && write(fd, text, (size_t)n) == n;
+	if (fd >= 0)
+		close(fd);
+	return done;
+}
+
+/* A child that is moved into a cgroup below the one that is looked for, and opens a file then. */
+static void run_in_cgroup(struct run *r, const char *cgroup, const char *below)
+{
+	struct tracing_options o = { .types = BIT(TRACE_APPEARED) | BIT(TRACE_FD_NEW) };
+	struct stat st;
+	uint64_t id;
+	int go[2];
+	char byte;
+
+	assert_int_equal(stat(cgroup, &st), 0);
+	id = st.st_ino;
+	o.cgroups = &id;
+	o.n_cgroups = 1;
+	r->tracing = open_tracing(&o);
+	assert_int_equal(pipe2(go, O_CLOEXEC), 0);
+	r->pid = fork();
+	if (r->pid == 0) {
+		close(go[1]);
+		CHECK_CHILD(read(go[0], &byte, 1) == 0);
+		CHECK_CHILD(open("/dev/null", O_RDONLY) >= 0);
+		_exit(0);
+	}
+	assert_true(move_to(below, r->pid));
+	close(go[0]);
+	close(go[1]);
+	run_wait(r);
+}
+
+static void test_appeared__in_a_cgroup(void **state)
+{
+	char dir[] = "/tmp/test-tracing-XXXXXX", cgroup[64], below[80];
+	struct run r = { 0 };
+	struct copy *c;
+	bool made;
+
+	(void)state;
+	assert_non_null(mkdtemp(dir));
+	if (mount("none", dir, "cgroup2", 0, NULL) < 0) {
+		rmdir(dir);
+		skip();
+	}
+	snprintf(cgroup, sizeof(cgroup), "%s/test-tracing-%d", dir, getpid());
+	snprintf(below, sizeof(below), "%s/below", cgroup);
+	made = mkdir(cgroup, 0755) == 0 && mkdir(below, 0755) == 0;
+	if (made)
+		run_in_cgroup(&r, cgroup, below);
+	rmdir(below);
+	rmdir(cgroup);
+	umount2(dir, MNT_DETACH);
+	rmdir(dir);
+	if (!made)
+		skip();
+	c = NEXT(&r, TRACE_APPEARED);
+	assert_int_equal(c->appeared->why, TRACE_WHY_CGROUP);
+	c = NEXT(&r, TRACE_FD_NEW);
+	assert_string_equal(c->path, "/dev/null");
+	run_done(&r);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -571,6 +645,7 @@ int main(void)
 		cmocka_unit_test(test_lost__told_where_it_happened),
 		cmocka_unit_test(test_stack__tells_the_place),
 		cmocka_unit_test(test_appeared__by_name),
+		cmocka_unit_test(test_appeared__in_a_cgroup),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -32,6 +32,7 @@
 #include <sys/file.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
+#include <sys/mount.h>
 #include <sys/prctl.h>
 #include <sys/shm.h>
 #include <sys/socket.h>
@@ -61,7 +62,7 @@
 struct told {
 	uint64_t value[32];
 	struct stat st[4];
-	char text[8192];
+	char text[256 << 10];
 };
 
 struct copy {
