@@ -86,9 +86,9 @@ void run_start(struct run *r, const struct tracing_options *o, void (*what)(stru
 		_exit(0);
 	}
 	close(go[0]);
+	close(ready[1]);
 	assert_int_equal(read(ready[0], &byte, 1), 1);
 	close(ready[0]);
-	close(ready[1]);
 	if (tracing_add_pid(r->tracing, r->pid, &why) < 0)
 		fail_msg("%s", why.what);
 	close(go[1]);
