@@ -132,14 +132,16 @@ static error_t take_pid(struct observe_args *a, const char *arg)
 			 "'%s' is not a pid", text);
 }
 
-static error_t take_arg(struct observe_args *a, const char *arg, struct argp_state *state)
+/* Behind "--" stands the command, which is not argp's: that would move what stands before, too. */
+static void take_command(struct observe_args *a, int *argc, char **argv)
 {
-	/* Behind "--" the rest is the command. */
-	if (!state->quoted || state->next <= state->quoted)
-		return take_pid(a, arg);
-	a->cmd = &state->argv[state->next - 1];
-	state->next = state->argc;
-	return 0;
+	for (int i = 1; i < *argc; i++) {
+		if (strcmp(argv[i], "--") != 0)
+			continue;
+		a->cmd = i + 1 < *argc ? &argv[i + 1] : NULL;
+		argv[i] = NULL;
+		*argc = i;
+	}
 }
 
 static error_t at_end(struct observe_args *a)
@@ -147,6 +149,8 @@ static error_t at_end(struct observe_args *a)
 	if (!a->n_pids && !a->cmd && !a->name && !a->cgroup)
 		return cli_wrong(&a->common, "a PID, --name, --cgroup, or -- COMMAND",
 				 "nothing to observe is named");
+	if (a->html_events && !a->html)
+		return cli_wrong(&a->common, NULL, "--html-events is for --html alone");
 	if (a->top && (a->common.json || a->output))
 		return cli_wrong(&a->common, NULL, "--top is for the terminal alone");
 	return 0;
@@ -196,7 +200,7 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 	case 'n':
 		return take_count(&a->common, &a->count, arg);
 	case ARGP_KEY_ARG:
-		return take_arg(a, arg, state);
+		return take_pid(a, arg);
 	case ARGP_KEY_END:
 		return at_end(a);
 	default:
@@ -686,6 +690,8 @@ static int run(int argc, char **argv)
 	 */
 	mallopt(M_TRIM_THRESHOLD, 1 << 20);
 	mallopt(M_TOP_PAD, 1 << 17);
+
+	take_command(&a, &argc, argv);
 
 	int status = cli_parse(&cmd_observe, argc, argv, &a.common, &a);
 

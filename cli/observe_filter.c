@@ -7,8 +7,10 @@
 #include "observe.h"
 #include <fnmatch.h>
 #include <ftw.h>
+#include <linux/magic.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/vfs.h>
 
 enum key { KEY_EVENT, KEY_KIND, KEY_PID, KEY_NAME, KEY_CGROUP, KEY_NR };
 
@@ -121,6 +123,10 @@ static char *find_cgroups(struct observe_filter *f)
 
 	f->n = 0;
 	for (size_t i = 0; i < n; i++) {
+		struct statfs fs;
+
+		if (statfs(f->value[i], &fs) < 0 || fs.f_type != CGROUP2_SUPER_MAGIC)
+			return cli_format("there is no cgroup '%s'", f->value[i]);
 		walking = f;
 		int rc = nftw(f->value[i], add_cgroup, 16, FTW_PHYS);
 
@@ -131,12 +137,78 @@ static char *find_cgroups(struct observe_filter *f)
 	return NULL;
 }
 
+/* Those of ebpf-ckpt-observe(5). A word that is none of them would show nothing, without end. */
+static const char *const events[] = {
+	"process",
+	"fork",
+	"thread",
+	"exec",
+	"rename",
+	"thread_exit",
+	"exit",
+	"namespace",
+	"fd_new",
+	"fd_close",
+	"fd_flags",
+	"bind",
+	"listen",
+	"connect",
+	"shutdown",
+	"sock_state",
+	"map",
+	"shmat",
+	"unmap",
+	"shmdt",
+	"protect",
+	"remap",
+	"brk",
+	"timer_new",
+	"timer_set",
+	"timer_delete",
+	"lock",
+	"unlock",
+	"signal_generate",
+	"signal_deliver",
+	"start",
+	"lost",
+	"summary",
+	"audit",
+};
+
+static const char *const kinds[] = {
+	"bpfmap",   "chardev",	"directory", "epoll",	  "eventfd",	 "fanotify",   "fifo",
+	"hugeshm",  "inotify",	"memfd",     "mqueue",	  "opath",	 "pidfd",      "pipe",
+	"posixshm", "procpid",	"ptmx",	     "regular",	  "shmem",	 "signalfd",   "sysvshm",
+	"timerfd",  "tty",	"unix",	     "tcp",	  "udp",	 "inet",       "netlink",
+	"packet",   "vsock",	"socket",    "io_uring",  "userfaultfd", "perf_event", "bpf",
+	"kvm",	    "seccomp",	"landlock",  "fscontext", "anonymous",	 "namespace",  "secretmem",
+	"dmabuf",   "blockdev", "other",     "unknown",
+};
+
+static bool is_known(const char *const *names, size_t n, const char *pattern)
+{
+	for (size_t i = 0; i < n; i++)
+		if (!fnmatch(pattern, names[i], 0))
+			return true;
+	return false;
+}
+
+#define IS_KNOWN(names, pattern) is_known(names, sizeof(names) / sizeof((names)[0]), pattern)
+
 static char *check_values(struct observe_filter *f)
 {
 	pid_t pid;
 
 	if (!cut(f))
 		return cli_format("the filter has no value");
+	for (size_t i = 0; i < f->n; i++) {
+		if (f->key == KEY_EVENT && !IS_KNOWN(events, f->value[i]))
+			return cli_format("there is no event '%s': see ebpf-ckpt-observe(5)",
+					  f->value[i]);
+		if (f->key == KEY_KIND && !IS_KNOWN(kinds, f->value[i]))
+			return cli_format("there is no kind '%s': see ebpf-ckpt-observe(5)",
+					  f->value[i]);
+	}
 	for (size_t i = 0; f->key == KEY_PID && i < f->n; i++)
 		if (!cli_parse_pid(f->value[i], &pid))
 			return cli_format("'%s' is not a pid", f->value[i]);

@@ -18,6 +18,7 @@
 #include <sys/vfs.h>
 
 #define PASSES_MAX 100
+#define PF_KTHREAD 0x00200000u
 
 int observe_targets_cgroup(struct ckpt_observe *o, const char *path, struct ckpt_err **err)
 {
@@ -153,6 +154,37 @@ static int one_pass(struct ckpt_observe *o, struct search *f, struct ckpt_err **
 	return rc;
 }
 
+/* Why is this none of those that were found? */
+static int fail_root(const struct ckpt_observe *o, pid_t pid, struct ckpt_err **err)
+{
+	struct snapshot *s = NULL;
+	const struct rec_task *t = NULL;
+	pid_t leader = 0;
+
+	if (snapshot_take(o->loader, &pid, 1, SNAPSHOT_TASKS | SNAPSHOT_MEMBERS, &s, NULL) == 0)
+		t = snapshot_task(s, pid);
+	for (size_t i = 0; s && i < s->n_members; i++)
+		if (s->members[i]->tid == pid && s->members[i]->tgid != pid)
+			leader = s->members[i]->tgid;
+	if (leader) {
+		ckpt_fail(err, ESRCH, CKPT_E_NO_PROCESS, "%d is a thread of process %d", pid,
+			  leader);
+		ckpt_hint(err, "ebpf-ckpt observe %d", leader);
+	} else if (t && t->pf_flags & PF_KTHREAD) {
+		ckpt_fail(err, ESRCH, CKPT_E_NO_PROCESS,
+			  "%d is a kernel thread, which has nothing to observe", pid);
+	} else if (t && t->exit_state) {
+		ckpt_fail(err, ESRCH, CKPT_E_NO_PROCESS,
+			  "process %d has ended; its parent has not taken notice yet", pid);
+	} else {
+		ckpt_fail(err, ESRCH, CKPT_E_NO_PROCESS,
+			  "there is no process %d that could be observed", pid);
+		ckpt_hint(err, "see ps -e");
+	}
+	snapshot_free(s);
+	return -ESRCH;
+}
+
 static int check_roots(const struct ckpt_observe *o, const struct search *f, struct ckpt_err **err)
 {
 	for (size_t i = 0; i < o->n_targets; i++) {
@@ -160,12 +192,8 @@ static int check_roots(const struct ckpt_observe *o, const struct search *f, str
 			return ckpt_fail(err, EINVAL, CKPT_E_SELF,
 					 "a process cannot observe itself");
 		}
-		if (!pids_have(f->pids, f->n, o->targets[i])) {
-			ckpt_fail(err, ESRCH, CKPT_E_NO_PROCESS,
-				  "there is no process %d that could be observed", o->targets[i]);
-			ckpt_hint(err, "it has ended, or is a thread of another: see ps -e");
-			return -ESRCH;
-		}
+		if (!pids_have(f->pids, f->n, o->targets[i]))
+			return fail_root(o, o->targets[i], err);
 	}
 	return 0;
 }
