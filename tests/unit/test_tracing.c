@@ -60,7 +60,7 @@
 struct told {
 	uint64_t value[32];
 	struct stat st[4];
-	char text[8192];
+	char text[65536];
 };
 
 struct copy {
