@@ -13,6 +13,7 @@
  *   trace_sock.bpf.h    connections
  *   trace_area.bpf.h    memory areas
  *   trace_misc.bpf.h    timers, namespaces, file locks
+ *   trace_compat.bpf.h  calls of 32-bit programs
  *   trace_calls.bpf.h   the table of system calls, and the program that sees them return
  *   trace_uring.bpf.h   requests of io_uring
  *   trace_mark.bpf.h    iterators by which the loader marks what exists already
@@ -55,6 +56,8 @@ char LICENSE[] SEC("license") = "GPL";
 #include "trace_area.bpf.h"
 
 #include "trace_misc.bpf.h"
+
+#include "trace_compat.bpf.h"
 
 #include "trace_calls.bpf.h"
 

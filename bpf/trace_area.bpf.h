@@ -6,7 +6,6 @@
 #ifndef EBPF_CKPT_TRACE_AREA_BPF_H
 #define EBPF_CKPT_TRACE_AREA_BPF_H
 
-#define PAGE_BYTES     4096ULL
 #define VM_SHARED_BITS 0x88 /* and VM_MAYSHARE */
 #define VM_HUGETLB_BIT 0x400000
 #define MAP_TYPE_BITS  0xf
@@ -174,10 +173,10 @@ static __always_inline void on_area_made(struct call *c, __u64 start, __u64 len,
 
 static __always_inline void on_io_setup(struct call *c)
 {
-	__u64 context = 0;
+	__u64 context;
 
 	/* A context is named by where its ring is. */
-	bpf_probe_read_user(&context, sizeof(context), (void *)c->arg[1]);
+	context = word_at(c->arg[1], c->flags & TRACE_F_COMPAT ? 4 : 8);
 	on_area_made(c, context, 0, -1);
 }
 

@@ -8,7 +8,6 @@
 #ifndef EBPF_CKPT_TRACE_CALLS_BPF_H
 #define EBPF_CKPT_TRACE_CALLS_BPF_H
 
-#define CALLS_MAX 512
 #define MAX_ERRNO 4095 /* results below -MAX_ERRNO are addresses */
 
 /* By number. */
@@ -187,30 +186,40 @@ SEC("tp_btf/sys_exit")
 
 int BPF_PROG(trace_sys_exit, struct pt_regs *regs, long ret)
 {
+	struct task_struct *task = bpf_get_current_task_btf();
+	bool compat = task->thread_info.status & TS_COMPAT;
 	struct observed *self;
 	struct call c = {};
 	__u64 nr = regs->orig_ax;
 	__u8 kind;
 
-	if (nr >= CALLS_MAX)
+	if (nr >= CALLS_MAX || (!compat && call_kind[nr] == CALL_NONE))
 		return 0;
+	self = observed_get(task);
+	if (!self)
+		return 0;
+	c.ret = ret;
+	if (compat) {
+		nr = compat_turn(&c, regs, (__u32)nr);
+		ret = c.ret;
+		if (nr >= CALLS_MAX)
+			return 0;
+	}
 	kind = call_kind[nr];
 	if (kind == CALL_NONE)
 		return 0;
-	self = observed_get(bpf_get_current_task_btf());
-	if (!self)
-		return 0;
 	c.nr = (__u32)nr;
-	c.ret = ret;
 	c.time_ns = bpf_ktime_get_ns();
 	c.since_ns = self->since_ns;
 	c.regs = (__u64)regs;
-	c.arg[0] = regs->di;
-	c.arg[1] = regs->si;
-	c.arg[2] = regs->dx;
-	c.arg[3] = regs->r10;
-	c.arg[4] = regs->r8;
-	c.arg[5] = regs->r9;
+	if (!compat) {
+		c.arg[0] = regs->di;
+		c.arg[1] = regs->si;
+		c.arg[2] = regs->dx;
+		c.arg[3] = regs->r10;
+		c.arg[4] = regs->r8;
+		c.arg[5] = regs->r9;
+	}
 	/* The number is given back even when writing back what was left to write fails. */
 	if (kind == CALL_CLOSE && ret != -EBADF)
 		fd_close(&c, (__u32)c.arg[0], (__u32)c.arg[0]);

@@ -382,14 +382,14 @@ static __always_inline void on_clone(struct call *c)
 
 /* --- descriptors in messages --- */
 
-#define CMSG_MAX    16
-#define SCM_MAX_FD  253
-#define MSG_CMSG_AT 32 /* offset of msg_control in struct user_msghdr */
+#define CMSG_MAX   16
+#define SCM_MAX_FD 253
 
 struct message {
 	struct call *c;
 	__u64 at, end; /* control data in the program's memory */
 	__u32 n;
+	__u32 word; /* bytes of a pointer and of a size there: 4 or 8 */
 };
 
 static long rights_step(__u32 i, void *data)
@@ -399,45 +399,61 @@ static long rights_step(__u32 i, void *data)
 
 	if (i >= m->n)
 		return 1;
-	bpf_probe_read_user(&fd, sizeof(fd), (void *)(m->at + 16 + (__u64)i * 4));
+	/* Behind a size and two numbers. */
+	bpf_probe_read_user(&fd, sizeof(fd), (void *)(m->at + m->word + 8 + (__u64)i * 4));
 	if (fd >= 0)
 		fd_new_from(m->c, fd, -1);
 	return 0;
 }
 
+/* A pointer or size. */
+static __always_inline __u64 word_at(__u64 where, __u32 word)
+{
+	__u64 value = 0;
+
+	bpf_probe_read_user(&value, word == 4 ? 4 : 8, (void *)where);
+	return value;
+}
+
 static long cmsg_step(__u32 i, void *data)
 {
 	struct message *m = data;
-
-	struct {
-		__u64 len;
-		__s32 level, type;
-	} head = {};
+	__u64 len, head_len = m->word + 8;
+	__s32 kind[2] = {}; /* level, type */
 
 	(void)i;
-	if (m->at + sizeof(head) > m->end ||
-	    bpf_probe_read_user(&head, sizeof(head), (void *)m->at) < 0 || head.len < sizeof(head))
+	if (m->at + head_len > m->end)
 		return 1;
-	if (head.level == SOL_SOCKET && (head.type == SCM_RIGHTS || head.type == SCM_PIDFD)) {
-		m->n = (__u32)((head.len - sizeof(head)) / 4);
+	len = word_at(m->at, m->word);
+	if (len < head_len ||
+	    bpf_probe_read_user(kind, sizeof(kind), (void *)(m->at + m->word)) < 0)
+		return 1;
+	if (kind[0] == SOL_SOCKET && (kind[1] == SCM_RIGHTS || kind[1] == SCM_PIDFD)) {
+		m->n = (__u32)((len - head_len) / 4);
 		bpf_loop(SCM_MAX_FD, rights_step, m, 0);
 	}
-	m->at += (head.len + 7) & ~7ULL;
+	m->at += (len + m->word - 1) & ~(__u64)(m->word - 1);
 	return 0;
 }
 
-/* One struct user_msghdr, into which the call has written how much control data there is. */
+/*
+ * One struct user_msghdr: name, its length, vector, its length, control data, and their length,
+ * into which the call has written how much there is.
+ */
 __noinline int message_rights(struct call *c, __u64 where)
 {
-	__u64 control[2] = {}; /* msg_control, msg_controllen */
-	struct message m = { .c = c };
+	struct message m = {};
+	__u64 len;
 
-	bpf_probe_read_user(control, sizeof(control), (void *)(where + MSG_CMSG_AT));
-	/* The call leaves msg_control as it was, and the length of what it wrote after it. */
-	if (!control[0] || control[1] < 16 || control[1] > (1 << 20))
+	if (!c)
 		return 0;
-	m.at = control[0];
-	m.end = control[0] + control[1];
+	m.c = c;
+	m.word = c->flags & TRACE_F_COMPAT ? 4 : 8;
+	m.at = word_at(where + 4 * m.word, m.word);
+	len = word_at(where + 5 * m.word, m.word);
+	if (!m.at || len < 12 || len > (1 << 20))
+		return 0;
+	m.end = m.at + len;
 	bpf_loop(CMSG_MAX, cmsg_step, &m, 0);
 	return 0;
 }
@@ -448,7 +464,8 @@ static long mmsg_step(__u32 i, void *data)
 
 	if (i >= c->ret)
 		return 1;
-	message_rights(c, c->arg[1] + (__u64)i * 64 /* sizeof(struct mmsghdr) */);
+	/* sizeof(struct mmsghdr) */
+	message_rights(c, c->arg[1] + (__u64)i * (c->flags & TRACE_F_COMPAT ? 32 : 64));
 	return 0;
 }
 

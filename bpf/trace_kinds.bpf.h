@@ -3,6 +3,9 @@
 #ifndef EBPF_CKPT_TRACE_KINDS_BPF_H
 #define EBPF_CKPT_TRACE_KINDS_BPF_H
 
+#define CALLS_MAX  512 /* numbers of calls */
+#define PAGE_BYTES 4096ULL
+
 /* What a call does, seen from here. */
 enum call_kind {
 	CALL_NONE = 0,

@@ -47,16 +47,21 @@ static __always_inline void on_timer_create(struct call *c)
 	struct trace_timer *out = timer_record(c, TRACE_TIMER_NEW);
 
 	struct {
-		__u64 value;
-		__s32 signo, notify, tid, pad;
+		__s32 signo, notify, tid;
 	} event = { .signo = SIGALRM };
+
+	__u64 where;
 
 	if (!out)
 		return;
 	if (bpf_probe_read_user(&out->id, sizeof(out->id), (void *)c->arg[2]) < 0)
 		out->head.flags |= TRACE_F_CUT;
-	if (c->arg[1] && bpf_probe_read_user(&event, sizeof(event), (void *)c->arg[1]) < 0)
-		out->head.flags |= TRACE_F_CUT;
+	if (c->arg[1]) {
+		/* What precedes them is a pointer. */
+		where = c->arg[1] + (c->flags & TRACE_F_COMPAT ? 4 : 8);
+		if (bpf_probe_read_user(&event, sizeof(event), (void *)where) < 0)
+			out->head.flags |= TRACE_F_CUT;
+	}
 	out->clock = (__s32)c->arg[0];
 	out->notify = event.notify;
 	out->signo = event.notify == SIGEV_NONE ? 0 : event.signo;
@@ -65,11 +70,18 @@ static __always_inline void on_timer_create(struct call *c)
 }
 
 /* Interval and value: struct itimerspec, or struct itimerval with its microseconds. */
-static __always_inline void timer_times(struct trace_timer *out, __u64 where, __u64 unit)
+static __always_inline void timer_times(struct call *c, struct trace_timer *out, __u64 where,
+					__u64 unit)
 {
+	__u32 narrow[4] = {};
 	__u64 t[4] = {};
 
-	if (bpf_probe_read_user(t, sizeof(t), (void *)where) < 0)
+	if (c->narrow_times) {
+		if (bpf_probe_read_user(narrow, sizeof(narrow), (void *)where) < 0)
+			out->head.flags |= TRACE_F_CUT;
+		for (int i = 0; i < 4; i++)
+			t[i] = narrow[i];
+	} else if (bpf_probe_read_user(t, sizeof(t), (void *)where) < 0)
 		out->head.flags |= TRACE_F_CUT;
 	out->interval_ns = t[0] * NSEC_PER_SEC + t[1] * unit;
 	out->value_ns = t[2] * NSEC_PER_SEC + t[3] * unit;
@@ -107,12 +119,12 @@ static __always_inline bool on_timer_call(struct call *c, __u8 kind)
 	} else if (kind == CALL_SETITIMER) {
 		out->id = TRACE_ITIMER_REAL - (__s32)c->arg[0];
 		if (c->arg[1])
-			timer_times(out, c->arg[1], NSEC_PER_USEC);
+			timer_times(c, out, c->arg[1], NSEC_PER_USEC);
 	} else {
 		out->id = kind == CALL_TIMER_SETTIME ? (__s32)c->arg[0] : TRACE_TIMER_FD;
 		out->fd = kind == CALL_TIMER_SETTIME ? -1 : (__s32)c->arg[0];
 		out->absolute = c->arg[1] & TIMER_ABSTIME;
-		timer_times(out, c->arg[2], 1);
+		timer_times(c, out, c->arg[2], 1);
 	}
 	record_submit(out);
 	return true;

@@ -124,9 +124,10 @@ struct call {
 	__s64 ret;
 	__u64 time_ns, since_ns; /* of its return, and of that of the one before */
 	__u32 nr;
-	__u32 flags; /* TRACE_F_* for its records */
-	__s32 stack; /* as in its records; 0: it has not been asked for */
-	__u64 regs;  /* the program's struct pt_regs; 0: none */
+	__u32 flags;	    /* TRACE_F_* for its records */
+	__s32 stack;	    /* as in its records; 0: it has not been asked for */
+	__u32 narrow_times; /* struct itimerspec of 32-bit programs */
+	__u64 regs;	    /* the program's struct pt_regs; 0: none */
 };
 
 static __always_inline struct observed *observed_get(struct task_struct *task)

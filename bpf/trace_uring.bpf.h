@@ -18,8 +18,9 @@
 #define IORING_OP_PIPE		   62
 #define IORING_ACCEPT_MULTISHOT	   1
 
-/* Since 6.?: the completion itself; before, its members one by one. */
-#define URING_CQE_SINCE ((6 << 16) + (11 << 8))
+/* Set by the loader: the tracepoint has the completion itself; older ones its members one by one.
+ */
+const volatile __u32 uring_has_cqe = 1;
 
 static __always_inline bool uring_slot(__u8 opcode, void *request)
 {
@@ -90,6 +91,53 @@ static __always_inline void uring_done(struct call *c, __u8 opcode, void *reques
 	}
 }
 
+/*
+ * A request that accepts one connection after the other completes many times, without the request
+ * itself being told: only by what the program has marked it with.
+ */
+struct uring_mark {
+	__u64 ring, user_data;
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 65536);
+	__uint(map_flags, 1); /* BPF_F_NO_PREALLOC */
+	__type(key, struct uring_mark);
+	__type(value, __u32);
+} multishot SEC(".maps");
+
+SEC("tp_btf/io_uring_submit_req")
+
+int BPF_PROG(trace_uring_submit, struct io_kiocb *request)
+{
+	struct uring_mark mark = {};
+	__u32 one = 1;
+
+	if (!observed_get(bpf_get_current_task_btf()) ||
+	    BPF_CORE_READ(request, opcode) != IORING_OP_ACCEPT ||
+	    !(BPF_CORE_READ((struct io_accept *)request, iou_flags) & IORING_ACCEPT_MULTISHOT) ||
+	    BPF_CORE_READ((struct io_accept *)request, file_slot))
+		return 0;
+	mark.ring = (__u64)BPF_CORE_READ(request, ctx);
+	mark.user_data = BPF_CORE_READ(request, cqe.user_data);
+	if (bpf_map_update_elem(&multishot, &mark, &one, 0 /* BPF_ANY */) < 0)
+		lost(TRACE_TYPE_NR + TRACE_CAUSE_SOCKET);
+	return 0;
+}
+
+/* What a completion without a request belongs to; only of accepting. */
+static __always_inline __u8 uring_marked(__u64 *ctx)
+{
+	struct uring_mark mark = { .ring = ctx[0] };
+
+	if (uring_has_cqe)
+		mark.user_data = BPF_CORE_READ((struct io_uring_cqe *)ctx[2], user_data);
+	else
+		mark.user_data = ctx[2];
+	return bpf_map_lookup_elem(&multishot, &mark) ? IORING_OP_ACCEPT : 0;
+}
+
 SEC("tp_btf/io_uring_complete")
 
 int trace_uring(__u64 *ctx)
@@ -101,16 +149,14 @@ int trace_uring(__u64 *ctx)
 	struct call c = {};
 	__u8 opcode;
 
-	if (!request)
-		return 0;
 	self = observed_get(task);
 	if (!self)
 		return 0;
-	opcode = BPF_CORE_READ(request, opcode);
+	opcode = request ? BPF_CORE_READ(request, opcode) : uring_marked(ctx);
 	c.nr = uring_call(opcode);
-	if (!c.nr || uring_slot(opcode, request))
+	if (!c.nr || (request && uring_slot(opcode, request)))
 		return 0;
-	if (LINUX_KERNEL_VERSION >= URING_CQE_SINCE) {
+	if (uring_has_cqe) {
 		cqe = (void *)ctx[2];
 		c.ret = BPF_CORE_READ(cqe, res);
 	} else {

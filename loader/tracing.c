@@ -49,6 +49,8 @@ static const struct {
 	{ "trace_delete_lease", "generic_delete_lease", "ends of leases", 1ULL << TRACE_LOCK },
 	{ "trace_uring", "io_uring_complete", "descriptors made and closed through io_uring",
 	  1ULL << TRACE_FD_NEW | 1ULL << TRACE_FD_CLOSE },
+	{ "trace_uring_submit", "io_uring_submit_req",
+	  "connections accepted by requests of io_uring that accept many", 1ULL << TRACE_FD_NEW },
 	/* After the programs whose records announce them. */
 	{ "trace_exec_areas", "sched_process_exec", "memory areas of new programs",
 	  1ULL << TRACE_AREA },
@@ -222,6 +224,19 @@ static void find_types(struct trace_bpf *skel, const struct btf *kernel)
 	skel->rodata->with_cast = 1;
 }
 
+/* How many arguments a tracepoint's programs get. */
+static int n_arguments(const struct btf *kernel, const char *name)
+{
+	const struct btf_type *t = NULL;
+	int id = btf__find_by_name_kind(kernel, name, BTF_KIND_TYPEDEF);
+
+	if (id > 0)
+		t = btf__type_by_id(kernel, btf__type_by_id(kernel, (__u32)id)->type);
+	if (t && btf_is_ptr(t))
+		t = btf__type_by_id(kernel, t->type);
+	return t && btf_is_func_proto(t) ? btf_vlen(t) - 1 : 0; /* the first is not theirs */
+}
+
 static int load(struct tracing *t, const struct tracing_options *o, struct loader_why *why)
 {
 	libbpf_print_fn_t previous = libbpf_listen();
@@ -239,6 +254,8 @@ static int load(struct tracing *t, const struct tracing_options *o, struct loade
 	if (rc == 0) {
 		set_variables(t->skel, o, ring);
 		find_types(t->skel, kernel);
+		t->skel->rodata->uring_has_cqe =
+			n_arguments(kernel, "btf_trace_io_uring_complete") == 3;
 		rc = trace_bpf__load(t->skel);
 	}
 	btf__free(kernel);

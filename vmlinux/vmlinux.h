@@ -652,18 +652,14 @@ struct tcp_sock {
 	long long unsigned int bytes_acked;
 };
 
-struct io_kiocb {
-	struct file *file;
-	unsigned char opcode;
-	struct io_uring_task *tctx;
+struct io_cqe {
+	long long unsigned int user_data;
 };
 
 struct io_uring_cqe {
+	long long unsigned int user_data;
 	int res;
-};
-
-struct io_uring_task {
-	struct task_struct *task;
+	unsigned int flags;
 };
 
 struct io_open {
@@ -676,6 +672,7 @@ struct io_close {
 };
 
 struct io_accept {
+	int iou_flags;
 	unsigned int file_slot;
 };
 
@@ -976,6 +973,12 @@ struct mount {
 	struct vfsmount mnt;
 	struct fsnotify_mark_connector *mnt_fsnotify_marks;
 	int mnt_id;
+};
+
+struct io_kiocb {
+	unsigned char opcode;
+	struct io_cqe cqe;
+	struct io_ring_ctx *ctx;
 };
 
 struct task_struct {

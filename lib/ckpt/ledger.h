@@ -307,6 +307,11 @@ const struct ledger_fd *ledger_fd(const struct ledger_table *t, int fd); /* NULL
 /* Also of a free number; NULL: nothing has ever been reported of it. */
 const struct ledger_fd *ledger_fd_place(const struct ledger_table *t, int fd);
 struct ledger_object *ledger_object_of_sock(const struct ledger *l, uint64_t sock_id);
+/*
+ * Where reports were lost, what is owed or came early may wait for one of them for ever, and be
+ * taken for that of another entry: forget what is older. Returns how much of it remains.
+ */
+size_t ledger_table_settle(struct ledger_table *t, uint64_t before_ns);
 /* Without a report: what a snapshot has told. f NULL: nothing is there. */
 int ledger_fd_set(struct ledger *l, struct ledger_table *t, int fd, const struct ledger_file *f,
 		  bool cloexec);

@@ -234,8 +234,9 @@ static bool take_early(struct ledger_table *t, const struct ledger_at *at, int f
 	for (size_t i = 0; i < t->n_early; i++) {
 		struct ledger_early *e = &t->early[i];
 
-		/* One that is older than the call that made the entry is of something else. */
-		if (e->fd != fd || e->time_ns < at->enter_ns)
+		/* One that is older than the call that made the entry is of something else; and
+		 * what a thread has closed it can only have made before. */
+		if (e->fd != fd || e->time_ns < at->enter_ns || e->tid == at->tid)
 			continue;
 		*ret = *e;
 		*e = t->early[--t->n_early];
@@ -374,6 +375,28 @@ int ledger_fd_range(struct ledger *l, const struct ledger_at *at, struct ledger_
 		}
 	}
 	return rc;
+}
+
+size_t ledger_table_settle(struct ledger_table *t, uint64_t before_ns)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < t->n_early; i++)
+		if (t->early[i].time_ns < before_ns)
+			t->early[i--] = t->early[--t->n_early];
+	for (size_t fd = 0; fd < t->size; fd++) {
+		struct ledger_fd *e;
+
+		if (!t->piece[fd / LEDGER_FDS]) {
+			fd += LEDGER_FDS - 1;
+			continue;
+		}
+		e = place(t, (int)fd);
+		if (e->n_owed && e->touched_ns < before_ns)
+			e->n_owed = 0;
+		n += e->n_owed != 0;
+	}
+	return n + t->n_early;
 }
 
 int ledger_fd_set(struct ledger *l, struct ledger_table *t, int fd, const struct ledger_file *f,

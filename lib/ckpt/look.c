@@ -569,7 +569,8 @@ bool look_keep_repeated(struct ckpt_findings *f, const struct ckpt_findings *bef
 
 /*
  * A process of the tree ended on the way; of the root we are told otherwise. In an exec(2) by a
- * thread other than the first, that one ends, and the process is one without memory for a moment.
+ * thread other than the first, that one ends, and the process is one without memory, or without its
+ * first thread, for a moment.
  */
 static bool is_passing(const struct ckpt_err *e, pid_t root)
 {
@@ -577,7 +578,7 @@ static bool is_passing(const struct ckpt_err *e, pid_t root)
 
 	if (ckpt_err_code(e) == CKPT_E_GONE)
 		return kill(root, 0) == 0;
-	if (ckpt_err_code(e) != CKPT_E_ZOMBIE)
+	if (ckpt_err_code(e) != CKPT_E_ZOMBIE && ckpt_err_code(e) != CKPT_E_NO_PROCESS)
 		return false;
 	state = pids_state(root, root);
 	return state && state != 'Z' && state != 'X';

@@ -11,6 +11,8 @@
 #include <sys/syscall.h>
 
 #define TEXT_MAX 512
+/* What is not reported after this time was lost. */
+#define SETTLE_NS 1000000000ULL
 
 /* ---- calls under way ---- */
 
@@ -172,6 +174,9 @@ static int compare_table(struct audit_pass *a, pid_t pid, struct ledger_table *t
 	}
 	if (a->mend)
 		t->unsure = false;
+	/* What remains may come yet, or be wrong: it is looked at again. */
+	if (a->mend && a->o->lost)
+		a->moving += ledger_table_settle(t, a->begin_ns - SETTLE_NS) != 0;
 	return rc;
 }
 

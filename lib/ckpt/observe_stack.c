@@ -45,6 +45,13 @@ struct observe_stacks {
 	struct unwound unwound;
 };
 
+static void chain_free(struct chain *c)
+{
+	if (c)
+		free(c->known);
+	free(c);
+}
+
 struct observe_stacks *observe_stacks_new(void)
 {
 	struct observe_stacks *s = calloc(1, sizeof(*s));
@@ -62,11 +69,8 @@ void observe_stacks_free(struct observe_stacks *s)
 		return;
 	for (size_t i = 0; i < s->n; i++)
 		free(s->text[i]);
-	for (size_t i = 0; i < TRACE_STACKS_KNOWN; i++) {
-		if (s->chain[i])
-			free(s->chain[i]->known);
-		free(s->chain[i]);
-	}
+	for (size_t i = 0; i < TRACE_STACKS_KNOWN; i++)
+		chain_free(s->chain[i]);
 	free(s->text);
 	idmap_done(&s->by_places);
 	idmap_done(&s->by_text);
@@ -190,13 +194,13 @@ static struct chain *chain_at(const struct observe_stacks *s, const struct trace
 	return c && !memcmp(&c->key, key, sizeof(*key)) ? c : NULL;
 }
 
+/* Stacks like it are copied again. What of it is on its way finds it until its place is taken. */
 static void forget(struct ckpt_observe *o, struct chain *c)
 {
+	if (chain_at(o->stacks, &c->key) != c)
+		return;
 	tracing_forget_stack(o->tracing, &c->key);
 	idmap_remove(&o->stacks->by_key, key_hash(&c->key));
-	o->stacks->chain[c->id % TRACE_STACKS_KNOWN] = NULL;
-	free(c->known);
-	free(c);
 }
 
 /*
@@ -315,14 +319,11 @@ static void learn(struct ckpt_observe *o, const struct ledger_mm *mm, struct tra
 		forget(o, old);
 	if ((old = s->chain[c->id % TRACE_STACKS_KNOWN]))
 		forget(o, old);
-	if (idmap_put(&s->by_key, key_hash(&key), c) < 0) {
-		free(known);
-		free(c);
-		return;
-	}
+	chain_free(old);
 	s->chain[c->id % TRACE_STACKS_KNOWN] = c;
-	if (tracing_know_stack(o->tracing, &key, known) < 0)
-		forget(o, c);
+	if (tracing_know_stack(o->tracing, &key, known) < 0 ||
+	    idmap_put(&s->by_key, key_hash(&key), c) < 0)
+		tracing_forget_stack(o->tracing, &key);
 }
 
 /* ---- records ---- */

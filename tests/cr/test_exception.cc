@@ -4,6 +4,7 @@
 #include <cstdlib>
 #include <libcr.h>
 #include <stdexcept>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -16,9 +17,20 @@ static int throws(void *)
 	throw std::runtime_error("no");
 }
 
-static void *target(void *)
+/* An exception is caught where a function is called: it must be in pause(2) when it comes. */
+static bool is_in_pause(pid_t pid)
 {
-	return nullptr;
+	char path[64], line[64] = "";
+
+	std::snprintf(path, sizeof(path), "/proc/%d/syscall", pid);
+	FILE *f = std::fopen(path, "r");
+
+	if (!f)
+		return false;
+	bool is = std::fgets(line, sizeof(line), f) && std::atoi(line) == SYS_pause;
+
+	std::fclose(f);
+	return is;
 }
 
 int main()
@@ -31,7 +43,6 @@ int main()
 	pid_t pid = fork();
 
 	if (pid == 0) {
-		target(nullptr);
 		if (cr_init() < 0 || cr_register_callback(throws, nullptr, CR_SIGNAL_CONTEXT) < 0)
 			_exit(1);
 		(void)!write(ready[1], "x", 1);
@@ -44,6 +55,8 @@ int main()
 	}
 	if (read(ready[0], &byte, 1) != 1)
 		return 1;
+	for (int i = 0; i < 20000 && !is_in_pause(pid); i++)
+		usleep(1000);
 	int rc = meet_one(pid, &vote);
 
 	kill(pid, SIGKILL);

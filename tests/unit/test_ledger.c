@@ -222,6 +222,39 @@ static void test_fd__an_old_close_of_nothing_is_not_the_next_opens(void **state)
 	assert_balances(f, 1);
 }
 
+static void test_fd__a_thread_does_not_close_before_it_opens(void **state)
+{
+	struct fixture *f = *state;
+	struct ledger_at same = at(f, PID + 1);
+
+	/* The open of what it closes was lost; its next one may have begun at that very moment. */
+	assert_int_equal(close_fd(f, 3, 0), LEDGER_IGNORED);
+	same.time_ns = f->now + 5;
+	same.enter_ns = f->now;
+	open_at(f, same, 3, 1);
+	assert_told(f, "+3.1 ");
+	assert_file(f, 3, 1);
+	assert_balances(f, 1);
+}
+
+static void test_fd__what_was_lost_is_not_waited_for(void **state)
+{
+	struct fixture *f = *state;
+	struct ledger_at opener = at(f, PID);
+
+	/* Two closes whose opens were lost, and an open that is owed a close that was lost. */
+	assert_int_equal(close_fd(f, 3, 0), LEDGER_IGNORED);
+	open_fd(f, 4, 1);
+	open_fd(f, 4, 2);
+	assert_int_equal(ledger_table_settle(table(f), opener.time_ns), 2);
+	assert_int_equal(ledger_table_settle(table(f), f->now + 1), 0);
+	opener.time_ns = f->now + 5;
+	open_at(f, opener, 3, 3);
+	assert_file(f, 3, 3);
+	assert_int_equal(close_fd(f, 4, 0), 0);
+	assert_file(f, 4, 0);
+}
+
 static void test_fd__three_threads_and_one_number(void **state)
 {
 	struct fixture *f = *state;
@@ -402,7 +435,8 @@ static void test_fd__random_order(void **state)
 				report[i + 1] = t;
 			}
 		for (size_t i = 0; i < n; i++) {
-			struct ledger_at when = at(f, PID);
+			/* Those who close are other threads than those who open. */
+			struct ledger_at when = at(f, report[i].open ? PID : PID + 1);
 
 			when.enter_ns = begin.time_ns - 1;
 			if (report[i].open)
@@ -990,6 +1024,8 @@ int main(void)
 		TEST(test_fd__open_and_close),
 		TEST(test_fd__close_is_reported_after_the_next_open),
 		TEST(test_fd__two_closes_are_owed),
+		TEST(test_fd__a_thread_does_not_close_before_it_opens),
+		TEST(test_fd__what_was_lost_is_not_waited_for),
 		TEST(test_fd__close_is_reported_before_its_open),
 		TEST(test_fd__an_old_close_of_nothing_is_not_the_next_opens),
 		TEST(test_fd__three_threads_and_one_number),
