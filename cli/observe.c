@@ -604,7 +604,7 @@ static int child_status(struct run *r, int status)
  * Programs that keep all CPUs busy would leave us none, and what they do meanwhile be lost. We use
  * no more than it takes to keep up with them. Not everybody may; then it is as it is.
  */
-static void be_prompt(void)
+void observe_be_prompt(void)
 {
 	errno = 0;
 	int nice = getpriority(PRIO_PROCESS, 0);
@@ -627,7 +627,7 @@ static int observe(struct run *r)
 		return fail(r, rc, err);
 	}
 	r->offer_fd = ckpt_observe_offer(r->o, NULL);
-	be_prompt();
+	observe_be_prompt();
 	child_go(&r->child);
 	rc = observe_loop(r, &err);
 	leave_terminal(r);

@@ -8,6 +8,9 @@
 
 #include "cli.h"
 
+/* observe.c: raise our priority. */
+void observe_be_prompt(void);
+
 /* ---- outputs ----------------------------------------------------------------------------------
  */
 

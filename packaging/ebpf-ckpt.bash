@@ -27,7 +27,7 @@ _ebpf_ckpt() {
 	elif [[ $prev == -o || $prev == --output || $cmd == restore || $cmd == show || $cmd == verify ]]; then
 		compopt -o filenames
 		mapfile -t COMPREPLY < <(compgen -d -- "$cur")
-	elif [[ $cmd == attach || $cmd == check || $cmd == observe ]]; then
+	elif [[ $cmd == attach || $cmd == check || $cmd == observe || $cmd == load ]]; then
 		mapfile -t COMPREPLY < <(compgen -W "$(ps -eo pid=)" -- "$cur")
 	fi
 }

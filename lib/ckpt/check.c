@@ -10,6 +10,7 @@
 #include "pagemap.h"
 #include "provenance.h"
 #include "session.h"
+#include "tracer.h"
 #include "util.h"
 
 #include <asm/prctl.h>
@@ -51,7 +52,7 @@
 
 struct answer {
 	enum ckpt_verdict verdict;
-	char what[200], why[320], remedy[240];
+	char what[320], why[320], remedy[240];
 };
 
 __attribute__((format(printf, 2, 3))) static void yes(struct answer *a, const char *fmt, ...)
@@ -430,6 +431,34 @@ static void ask_mm_map(struct ckpt_session *s, int arg, struct answer *a)
 			 "boot a kernel built with CONFIG_CHECKPOINT_RESTORE");
 }
 
+static void ask_tracing(struct ckpt_session *s, int arg, struct answer *a)
+{
+	struct ckpt_tracer t;
+	char lost[64] = "no event lost", since[64] = "";
+	struct ckpt_err *err = NULL;
+	int rc = ckpt_tracer_find(&t, &err);
+
+	(void)s;
+	(void)arg;
+	if (rc < 0) {
+		not_quite(a, CKPT_NOTE, "not known", ckpt_err_text(err), ckpt_err_hint(err));
+	} else if (rc == 0) {
+		yes(a, "off (ebpf-ckpt load --trace tells where descriptors come from)");
+	} else if (!t.answers) {
+		not_quite(a, CKPT_NOTE, "on",
+			  t.same ? "the process that does it does not answer"
+				 : "by another version of this program",
+			  "ebpf-ckpt unload, and load --trace again");
+	} else {
+		tracer_since(&t, since, sizeof(since));
+		if (t.lost)
+			snprintf(lost, sizeof(lost), "%" PRIu64 " events lost", t.lost);
+		yes(a, "%s: %" PRIu64 " process%s, %s, by process %d (%.120s)", since, t.processes,
+		    t.processes == 1 ? "" : "es", lost, t.pid, t.target);
+	}
+	ckpt_err_free(err);
+}
+
 static const struct question {
 	const char *subject;
 	void (*ask)(struct ckpt_session *s, int arg, struct answer *a);
@@ -453,6 +482,7 @@ static const struct question {
 	{ "POSIX timers", ask_timers, 0 },
 	{ "vdso", ask_vdso, 0 },
 	{ "memory layout", ask_mm_map, 0 },
+	{ "tracing", ask_tracing, 0 },
 };
 
 int ckpt_check_machine(struct ckpt_session *s, struct ckpt_findings **ret, struct ckpt_err **err)

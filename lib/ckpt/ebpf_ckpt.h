@@ -393,6 +393,10 @@ struct ckpt_observe_opts {
 		*cgroup; /* and those of this cgroup and below: a directory in cgroupfs; or NULL */
 	bool stacks;	 /* which calls in the program made what it has */
 	uint64_t ring_bytes; /* between kernel and us; 0: 16 MiB */
+	bool all;	     /* every process of the machine but this one */
+	/* Only lives of tasks and descriptors: no signals, timers, locks, connections, and, without
+	 * stacks, no memory areas. It costs what is observed less. */
+	bool descriptors_only;
 };
 
 /*
@@ -427,6 +431,28 @@ void ckpt_observe_close(struct ckpt_observe *o); /* NULL is fine */
  */
 int ckpt_observe_offer(struct ckpt_observe *o, struct ckpt_err **err);
 void ckpt_observe_serve(struct ckpt_observe *o); /* never waits */
+/*
+ * The same, as the one tracer of the machine that "ebpf-ckpt load --trace" keeps running; target:
+ * what it traces, in words. CKPT_E_BUSY: there is one.
+ */
+int ckpt_observe_keep(struct ckpt_observe *o, const char *target, struct ckpt_err **err);
+
+/* What the tracer of the machine says of itself. */
+struct ckpt_tracer {
+	pid_t pid;    /* 0: it is not in our pid namespace */
+	bool answers; /* it did in time; all that follows is 0 otherwise */
+	bool same;    /* it is of this version */
+	char target[1024];
+	uint64_t since_ns; /* CLOCK_MONOTONIC */
+	uint64_t processes, events, lost;
+	uint64_t audit_ns; /* when it compared its ledger with the kernel last; 0: not yet */
+	bool balanced;	   /* and that it balanced then */
+};
+
+/* 1 and *ret; 0: there is none (or none that we may ask); or a negative errno. */
+int ckpt_tracer_find(struct ckpt_tracer *ret, struct ckpt_err **err);
+/* End it, and wait until it has ended. 1: done; 0: there was none; or a negative errno. */
+int ckpt_tracer_stop(struct ckpt_err **err);
 
 /* The ledger, read between calls of ckpt_observe_next(). All borrowed, good until the next one. */
 

@@ -20,6 +20,16 @@
 /* After losses a snapshot mends the ledger, but not more often than this. */
 #define RESYNC_NS 1000000000ULL
 
+/* The kernel's id of the root of the unified hierarchy, in which every process is, mounted or not
+ * (the first one that kernfs gives out). */
+#define CGROUP_ROOT_ID 1
+
+#define TYPE(t) (1ULL << TRACE_##t)
+#define TYPES_DESCRIPTORS                                                                          \
+	(TYPE(FORK) | TYPE(EXEC) | TYPE(EXIT) | TYPE(RENAME) | TYPE(APPEARED) | TYPE(FD_NEW) |     \
+	 TYPE(FD_CLOSE) | TYPE(FD_FLAGS) | TYPE(TABLE) | TYPE(UNSHARE))
+#define TYPES_AREAS (TYPE(MAP) | TYPE(UNMAP) | TYPE(PROTECT) | TYPE(REMAP) | TYPE(BRK) | TYPE(AREA))
+
 static observe_fn *const translators[TRACE_TYPE_NR] = {
 	[TRACE_FORK] = observe_fork,
 	[TRACE_EXEC] = observe_exec,
@@ -275,6 +285,7 @@ static int open_tracing(struct ckpt_observe *o, const struct ckpt_observe_opts *
 			struct ckpt_err **err)
 {
 	const struct tracing_options options = { .ring_bytes = opts->ring_bytes,
+						 .types = o->types,
 						 .stacks = opts->stacks,
 						 .names = (const char *const *)&o->name,
 						 .n_names = o->name != NULL,
@@ -320,6 +331,13 @@ static int copy_options(struct ckpt_observe *o, const struct ckpt_observe_opts *
 			struct ckpt_err **err)
 {
 	o->name = opts->name ? strdup(opts->name) : NULL;
+	o->all = opts->all;
+	o->types = opts->descriptors_only ? TYPES_DESCRIPTORS : ~0ULL;
+	/* Addresses in stacks are found in areas of code. */
+	if (opts->stacks)
+		o->types |= TYPES_AREAS;
+	if (opts->all)
+		o->cgroup_id = CGROUP_ROOT_ID;
 	if (opts->stacks && !(o->stacks = observe_stacks_new()))
 		return ckpt_fail_nomem(err);
 	for (size_t i = 0; i < opts->n_pids; i++)
@@ -327,7 +345,7 @@ static int copy_options(struct ckpt_observe *o, const struct ckpt_observe_opts *
 			return ckpt_fail_nomem(err);
 	if (opts->name && !o->name)
 		return ckpt_fail_nomem(err);
-	return opts->cgroup ? observe_targets_cgroup(o, opts->cgroup, err) : 0;
+	return opts->cgroup && !opts->all ? observe_targets_cgroup(o, opts->cgroup, err) : 0;
 }
 
 int ckpt_observe_open(struct ckpt_session *s, const struct ckpt_observe_opts *opts,

@@ -105,6 +105,8 @@ struct ckpt_observe {
 	/* What was asked for. */
 	char *name, *cgroup; /* owned */
 	uint64_t cgroup_id;
+	bool all;
+	uint64_t types; /* mask of 1 << enum trace_type: what is followed */
 	pid_t *targets; /* owned */
 	size_t n_targets;
 	/* Where events go: of the call that is under way. */
@@ -135,6 +137,8 @@ struct ckpt_observe {
 	bool lost_since_audit;
 	struct observe_differences found; /* by that; for the next audit */
 	uint64_t audit_ns;
+	uint64_t audited_ns; /* when that was done last; 0: not yet */
+	bool audited_balanced;
 	struct observe_view *view;     /* owned */
 	struct observe_offer *offer;   /* owned; NULL: to nobody */
 	struct left_table *left;       /* owned: left to the ends of processes */
@@ -177,6 +181,12 @@ int observe_tell_process(struct ckpt_observe *o, const struct ledger_at *at,
 			 const struct ledger_process *p);
 
 void observe_offer_free(struct observe_offer *f); /* NULL is fine */
+
+/* Are records of this type asked for? */
+static inline bool observe_follows(const struct ckpt_observe *o, enum trace_type type)
+{
+	return o->types >> type & 1;
+}
 
 /* ---- observe_audit.c ---- */
 

@@ -212,9 +212,9 @@ static int compare_process(struct audit_pass *a, pid_t pid)
 		return end_process(a, p);
 	if (rc == 0)
 		rc = audit_files(a, p);
-	if (rc == 0)
+	if (rc == 0 && observe_follows(a->o, TRACE_MAP))
 		rc = audit_areas(a, p);
-	if (rc == 0)
+	if (rc == 0 && observe_follows(a->o, TRACE_TIMER_NEW))
 		rc = audit_timers(a, p);
 	return rc;
 }
@@ -283,7 +283,7 @@ static int compare_all(struct audit_pass *a)
 
 	for (size_t i = 0; rc == 0 && i < a->n_pids; i++)
 		rc = compare_process(a, a->pids[i]);
-	return rc == 0 ? audit_locks(a) : rc;
+	return rc == 0 && observe_follows(a->o, TRACE_LOCK) ? audit_locks(a) : rc;
 }
 
 static void forget_touches(struct ckpt_observe *o)
@@ -321,6 +321,8 @@ static int rest(struct ckpt_observe *o, unsigned int ms, struct ckpt_err **err)
 
 		if (n < 0)
 			return n;
+		/* Whoever asks does not wait for the end of an audit. */
+		ckpt_observe_serve(o);
 		if (!n)
 			poll(NULL, 0, 1);
 	}
@@ -338,7 +340,10 @@ static int one_pass(struct audit_pass *a, struct ckpt_err **err)
 	forget_touches(o);
 	a->begin_ns = o->ledger.audit_ns = observe_now_ns();
 	a->number = ++o->passes;
-	rc = snapshot_take(o->loader, a->pids, a->n_pids, SNAPSHOT_ALL, &a->s, &why);
+	rc = snapshot_take(o->loader, a->pids, a->n_pids,
+			   observe_follows(o, TRACE_MAP) ? SNAPSHOT_ALL
+							 : SNAPSHOT_TASKS | SNAPSHOT_FILES,
+			   &a->s, &why);
 	if (rc < 0)
 		return ckpt_fail_loader(err, rc, &why);
 	rc = drain(o, observe_now_ns(), err);
@@ -537,6 +542,10 @@ int ckpt_observe_audit(struct ckpt_observe *o, ckpt_event_fn *fn, void *userdata
 	bool lost = o->lost_since_audit;
 	bool balanced = !c.differences.total && !o->found.total;
 
+	if (rc == 0) {
+		o->audited_ns = observe_now_ns();
+		o->audited_balanced = balanced;
+	}
 	for (size_t i = 0; lost && i < c.differences.n; i++)
 		c.differences.row[i].because = "events were lost";
 	if (rc == 0 && !o->stop && tell_audit(o, &c, balanced, begin) < 0)

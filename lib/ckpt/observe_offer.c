@@ -6,6 +6,7 @@
 #include "observe.h"
 #include "observe_stack.h"
 #include "provenance.h"
+#include "tracer.h"
 #include "util.h"
 
 #include <dirent.h>
@@ -13,33 +14,23 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <sys/epoll.h>
+#include <sys/file.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
 
 #define CLIENTS_MAX 16
+#define TRIES_MAX   20
 
 struct observe_offer {
 	int dir, epoll, listening; /* owned */
 	char name[64];		   /* of the socket in the directory */
-	int client[CLIENTS_MAX];   /* owned; -1: free */
+	bool keeper;		   /* the one tracer of the machine */
+	char target[sizeof(((struct ckpt_tracer *)0)->target)];
+	int client[CLIENTS_MAX]; /* owned; -1: free */
 };
 
 /* ---- the answer ---- */
-
-static void put_age(char *buf, size_t size, uint64_t ns)
-{
-	uint64_t s = ns / 1000000000;
-
-	if (s < 120)
-		snprintf(buf, size, "%" PRIu64 " s", s);
-	else if (s < 7200)
-		snprintf(buf, size, "%" PRIu64 " min", s / 60);
-	else if (s < 172800)
-		snprintf(buf, size, "%" PRIu64 " h", s / 3600);
-	else
-		snprintf(buf, size, "%" PRIu64 " days", s / 86400);
-}
 
 static const char *verb_of(const char *by)
 {
@@ -98,7 +89,7 @@ static void answer(struct ckpt_observe *o, const struct provenance_request *r, c
 	e = t && t->table ? ledger_fd(t->table, r->fd) : NULL;
 	if (!e || !e->made_ns || !e->by)
 		return;
-	put_age(age, sizeof(age), observe_now_ns() - e->made_ns);
+	tracer_age(observe_now_ns() - e->made_ns, age, sizeof(age));
 
 	int n = snprintf(buf, size, "%s %s ago by %s", verb_of(e->by), age, e->maker);
 
@@ -141,21 +132,37 @@ static int watch(struct observe_offer *f, int fd)
 	return epoll_ctl(f->epoll, EPOLL_CTL_ADD, fd, &e) < 0 ? -errno : 0;
 }
 
+/*
+ * The socket gets its name when it can be connected to: others take one that cannot for that of an
+ * observer that was killed.
+ */
 static int listen_at(struct observe_offer *f)
 {
 	struct sockaddr_un un = { .sun_family = AF_UNIX };
+	char nascent[64];
+	int rc = -EEXIST;
 
-	/* Several observations of one process have a socket each. */
-	for (int i = 0; i < 100; i++) {
-		snprintf(f->name, sizeof(f->name), PROVENANCE_PREFIX "%d-%d", getpid(), i);
-		snprintf(un.sun_path, sizeof(un.sun_path), "/proc/self/fd/%d/%s", f->dir, f->name);
-		if (!bind(f->listening, (const struct sockaddr *)&un, sizeof(un)))
-			return listen(f->listening, CLIENTS_MAX) < 0 ? -errno : 0;
-		if (errno != EADDRINUSE)
-			break;
+	snprintf(nascent, sizeof(nascent), ".new-%d-%" PRIx64, getpid(), observe_now_ns());
+	snprintf(un.sun_path, sizeof(un.sun_path), "/proc/self/fd/%d/%s", f->dir, nascent);
+	if (bind(f->listening, (const struct sockaddr *)&un, sizeof(un)) < 0)
+		return -errno;
+	if (listen(f->listening, CLIENTS_MAX) < 0)
+		rc = -errno;
+	if (f->keeper) {
+		/* Whose lock we have taken is dead. */
+		snprintf(f->name, sizeof(f->name), PROVENANCE_TRACER);
+		rc = rc == -EEXIST && renameat(f->dir, nascent, f->dir, f->name) < 0 ? -errno : 0;
 	}
-	f->name[0] = '\0';
-	return -errno;
+	/* Several observations of one process have a socket each. */
+	for (int i = 0; i < 100 && rc == -EEXIST; i++) {
+		snprintf(f->name, sizeof(f->name), PROVENANCE_PREFIX "%d-%d", getpid(), i);
+		rc = renameat2(f->dir, nascent, f->dir, f->name, RENAME_NOREPLACE) < 0 ? -errno : 0;
+	}
+	if (rc < 0) {
+		unlinkat(f->dir, nascent, 0);
+		f->name[0] = '\0';
+	}
+	return rc;
 }
 
 void observe_offer_free(struct observe_offer *f)
@@ -175,33 +182,64 @@ void observe_offer_free(struct observe_offer *f)
 	free(f);
 }
 
-int ckpt_observe_offer(struct ckpt_observe *o, struct ckpt_err **err)
+/* -ENOENT: the observer that ended just now has taken the directory along. */
+static int open_offer(struct observe_offer *f)
 {
-	struct observe_offer *f = calloc(1, sizeof(*f));
-	int rc;
+	int rc = provenance_open_dir(true, &f->dir);
 
-	if (!f)
-		return ckpt_fail_nomem(err);
-	f->dir = f->epoll = f->listening = -1;
-	for (size_t i = 0; i < CLIENTS_MAX; i++)
-		f->client[i] = -1;
-	rc = provenance_open_dir(true, &f->dir);
-	if (rc == 0) {
-		remove_stale(f->dir);
-		f->epoll = epoll_create1(EPOLL_CLOEXEC);
-		f->listening = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-		rc = f->epoll < 0 || f->listening < 0 ? -errno : listen_at(f);
+	if (rc < 0)
+		return rc;
+	/* For as long as we live, however we end. */
+	if (f->keeper && flock(f->dir, LOCK_EX | LOCK_NB) < 0)
+		return -errno;
+	remove_stale(f->dir);
+	f->epoll = epoll_create1(EPOLL_CLOEXEC);
+	f->listening = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	rc = f->epoll < 0 || f->listening < 0 ? -errno : listen_at(f);
+	return rc == 0 ? watch(f, f->listening) : rc;
+}
+
+static int offer(struct ckpt_observe *o, const char *target, struct ckpt_err **err)
+{
+	struct observe_offer *f = NULL;
+	int rc = -ENOENT;
+
+	for (int i = 0; i < TRIES_MAX && rc == -ENOENT; i++) {
+		observe_offer_free(f);
+		f = calloc(1, sizeof(*f));
+		if (!f)
+			return ckpt_fail_nomem(err);
+		f->dir = f->epoll = f->listening = -1;
+		f->keeper = target != NULL;
+		for (size_t k = 0; k < CLIENTS_MAX; k++)
+			f->client[k] = -1;
+		rc = open_offer(f);
 	}
-	if (rc == 0)
-		rc = watch(f, f->listening);
 	if (rc < 0) {
 		observe_offer_free(f);
+		if (rc == -EWOULDBLOCK) {
+			ckpt_fail(err, rc, CKPT_E_BUSY, "tracing runs already");
+			ckpt_hint(err, "ebpf-ckpt unload ends it");
+			return rc;
+		}
 		return ckpt_fail_errno(err, rc, CKPT_E_SYS, "offer what is observed in %s",
 				       PROVENANCE_DIR);
 	}
+	if (target)
+		snprintf(f->target, sizeof(f->target), "%s", target);
 	observe_offer_free(o->offer);
 	o->offer = f;
 	return f->epoll;
+}
+
+int ckpt_observe_offer(struct ckpt_observe *o, struct ckpt_err **err)
+{
+	return offer(o, NULL, err);
+}
+
+int ckpt_observe_keep(struct ckpt_observe *o, const char *target, struct ckpt_err **err)
+{
+	return offer(o, target, err);
 }
 
 static void take_clients(struct observe_offer *f)
@@ -221,6 +259,21 @@ static void take_clients(struct observe_offer *f)
 	close_reset(&f->client[0]);
 }
 
+static bool tell_state(const struct ckpt_observe *o, int client)
+{
+	struct provenance_state s = { .magic = PROVENANCE_STATE, .size = sizeof(s) };
+
+	snprintf(s.version, sizeof(s.version), "%s", EBPF_CKPT_VERSION);
+	memcpy(s.tracer.target, o->offer->target, sizeof(s.tracer.target));
+	s.tracer.since_ns = o->start_ns;
+	s.tracer.processes = o->ledger.processes.n;
+	s.tracer.events = o->n_events;
+	s.tracer.lost = o->lost;
+	s.tracer.audit_ns = o->audited_ns;
+	s.tracer.balanced = o->audited_balanced;
+	return send(client, &s, sizeof(s), MSG_DONTWAIT | MSG_NOSIGNAL) == (ssize_t)sizeof(s);
+}
+
 /* Requests of one client, as many as wait now. */
 static void serve_client(struct ckpt_observe *o, int *client)
 {
@@ -232,7 +285,14 @@ static void serve_client(struct ckpt_observe *o, int *client)
 
 		if (n < 0 && (errno == EAGAIN || errno == EINTR))
 			return;
-		if (n != (ssize_t)sizeof(r) || r.magic != PROVENANCE_MAGIC)
+		if (n != (ssize_t)sizeof(r))
+			break;
+		if (r.magic == PROVENANCE_STATE) {
+			if (!tell_state(o, *client))
+				break;
+			continue;
+		}
+		if (r.magic != PROVENANCE_MAGIC)
 			break;
 		answer(o, &r, text, sizeof(text));
 		/* An empty packet would look like the end. */

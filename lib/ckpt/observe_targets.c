@@ -95,7 +95,7 @@ static bool is_wanted(const struct ckpt_observe *o, const struct search *f,
 {
 	if (m->tgid == getpid() || m->exit_state)
 		return false;
-	return pids_have(o->targets, o->n_targets, m->tgid) ||
+	return o->all || pids_have(o->targets, o->n_targets, m->tgid) ||
 	       (o->name && !strncmp(o->name, m->comm, REC_COMM_LEN - 1)) ||
 	       pids_have(f->cgroup->pids, f->cgroup->n, m->tgid) ||
 	       pids_have(f->pids, f->n, m->ppid);

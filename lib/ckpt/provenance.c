@@ -41,7 +41,7 @@ bool provenance_is_trusted(int fd)
 	return !getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &who, &len) && who.uid == geteuid();
 }
 
-static int connect_to(int dir, const char *name)
+int provenance_connect(int dir, const char *name)
 {
 	struct sockaddr_un un = { .sun_family = AF_UNIX };
 	const struct timeval wait = { .tv_usec = WAIT_US };
@@ -71,13 +71,19 @@ static void find_observers(struct observers *o)
 	o->n = 0;
 	if (provenance_open_dir(false, &dir) < 0)
 		return;
+	/* It stands first, lest it be one too many. */
+	int tracer = provenance_connect(dir, PROVENANCE_TRACER);
+
+	if (tracer >= 0)
+		o->fd[o->n++] = tracer;
+
 	DIR *d = fdopendir(dir);
 
 	for (struct dirent *e; d && o->n < OBSERVERS_MAX && (e = readdir(d));) {
 		int fd = -1;
 
 		if (!strncmp(e->d_name, PROVENANCE_PREFIX, strlen(PROVENANCE_PREFIX)))
-			fd = connect_to(dir, e->d_name);
+			fd = provenance_connect(dir, e->d_name);
 		if (fd >= 0)
 			o->fd[o->n++] = fd;
 	}

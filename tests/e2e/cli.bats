@@ -87,6 +87,9 @@ on_terminal() {
 	wrong "which image" verify
 	wrong "no argument" load x
 	wrong "no argument" unload x
+	wrong "without --trace" load 12
+	wrong "--stacks is for --trace alone" load --stacks
+	wrong "not a pid" load --trace x
 }
 
 @test "values out of range" {
