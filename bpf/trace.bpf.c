@@ -7,6 +7,7 @@
  *   trace_record.bpf.h  who is observed; records, and how losses are counted
  *   trace_names.bpf.h   files, sockets and their names
  *   trace_task.bpf.h    fork, exec, exit, names; processes that are looked for
+ *   trace_stack.bpf.h   user stacks
  *   trace_fd.bpf.h      descriptors
  *   trace_signal.bpf.h  signals
  *   trace_sock.bpf.h    connections
@@ -41,6 +42,8 @@ char LICENSE[] SEC("license") = "GPL";
 #include "trace_kinds.bpf.h"
 
 #include "trace_names.bpf.h"
+
+#include "trace_stack.bpf.h"
 
 #include "trace_fd.bpf.h"
 

@@ -21,9 +21,12 @@
 #define TRACE_NAMES_MAX	   4096 /* bytes of a path's names */
 #define TRACE_ADDR_MAX	   128	/* sizeof(struct sockaddr_storage) */
 #define TRACE_TABLE_MAX	   64	/* descriptors in one piece of an inventory */
-#define TRACE_STACK_FRAMES 32	/* innermost first; deeper ones are cut */
 #define TRACE_CGROUPS_MAX  16
 #define TRACE_NAMES_WANTED 16
+#define TRACE_STACK_BYTES  20480 /* of a user stack that are copied, at most; from 16384 on */
+#define TRACE_STACK_WORDS  96	 /* by which a known stack is recognized */
+#define TRACE_STACK_WAYS   8	 /* known stacks of the same place */
+#define TRACE_STACKS_KNOWN 8192
 
 enum trace_type {
 	TRACE_NONE = 0,
@@ -59,6 +62,8 @@ enum trace_type {
 	TRACE_SIGNAL_GENERATE = 24, /* tp signal_generate */
 	TRACE_SIGNAL_DELIVER = 25,  /* tp signal_deliver */
 	TRACE_SIGNAL_TAKE = 26,	    /* sigwait and its like: taken without delivery */
+	/* What a call was made from; the call's own records follow. */
+	TRACE_STACK = 27,
 	TRACE_TYPE_NR
 };
 
@@ -82,7 +87,7 @@ enum trace_cause {
 	TRACE_CAUSE_SCRATCH = 1, /* no place to put a record together */
 	TRACE_CAUSE_SOCKET = 2,	 /* the table of observed sockets is full */
 	TRACE_CAUSE_STACK =
-		3, /* the table of stacks is full, or two of them met; no record is lost */
+		3, /* a stack was not copied: the ring is half full; no record is lost */
 	TRACE_CAUSE_NR
 };
 
@@ -110,9 +115,71 @@ struct trace_head {
 	__u32 seq;  /* counts this CPU's records, those included which were lost */
 	__u32 lost; /* how many records of all CPUs were lost up to now, modulo 2^32 */
 	__s32 pid, tid;
-	__s32 stack; /* id of the user stack (tracing_stack()); -1: not asked for or not to be had
-		      */
+	__s32 stack; /* TRACE_FD_NEW, TRACE_TIMER_NEW: of the user stack; see struct trace_stack */
 	char comm[TRACE_COMM_LEN];
+};
+
+/*
+ * The user stack that a call was made from, as much as it takes to unwind it: the registers, and
+ * the top of the stack. head.stack is its number, with TRACE_STACK_SAMPLE set; those records of the
+ * call which tell of a stack have the same.
+ *
+ * Most calls come from where others came from. The reader tells the programs by what a stack that
+ * it has unwound is recognized (struct trace_stack_known); another such stack is not copied, and
+ * the records have the reader's own id (from 1). -1: not asked for, or not to be had.
+ */
+#define TRACE_STACK_SAMPLE 0x40000000
+
+/* Places in trace_stack.regs, which is as the kernel's struct pt_regs of x86-64. */
+enum trace_reg {
+	TRACE_REG_R15,
+	TRACE_REG_R14,
+	TRACE_REG_R13,
+	TRACE_REG_R12,
+	TRACE_REG_BP,
+	TRACE_REG_BX,
+	TRACE_REG_R11,
+	TRACE_REG_R10,
+	TRACE_REG_R9,
+	TRACE_REG_R8,
+	TRACE_REG_AX,
+	TRACE_REG_CX,
+	TRACE_REG_DX,
+	TRACE_REG_SI,
+	TRACE_REG_DI,
+	TRACE_REG_ORIG_AX,
+	TRACE_REG_IP,
+	TRACE_REG_CS,
+	TRACE_REG_FLAGS,
+	TRACE_REG_SP,
+	TRACE_REG_SS,
+	TRACE_REG_NR
+};
+
+struct trace_stack {
+	struct trace_head head;
+	__u64 mm_id;
+	__u64 regs[TRACE_REG_NR];
+	__u32 n_bytes; /* of the stack, from regs[TRACE_REG_SP] on; they follow */
+	__u32 pad;
+};
+
+/* Where a known stack is looked for: of those at one place, by turns. */
+struct trace_stack_key {
+	__u64 mm_id, ip, sp;
+	__u32 way; /* below TRACE_STACK_WAYS, without gaps unless some were forgotten */
+	__u32 pad;
+};
+
+/* A stack is this one when all the words are there that its unwinding has gone by. */
+struct trace_stack_known {
+	__u32 id; /* the reader's */
+	__u32 n;
+	__u32 with_bp; /* 1: the register has to be bp, too */
+	__u32 pad;
+	__u64 bp;
+	__u64 word[TRACE_STACK_WORDS];
+	__u16 at[TRACE_STACK_WORDS]; /* distance from sp, in words */
 };
 
 /* What an open file is. Source: struct file, inode, super_block. */
@@ -442,6 +509,9 @@ struct trace_signal {
 };
 
 _Static_assert(sizeof(struct trace_head) == 56, "");
+_Static_assert(sizeof(struct trace_stack) == 240, "");
+_Static_assert(sizeof(struct trace_stack_key) == 32, "");
+_Static_assert(sizeof(struct trace_stack_known) == 24 + 10 * TRACE_STACK_WORDS, "");
 _Static_assert(sizeof(struct trace_file) == 80, "");
 _Static_assert(sizeof(struct trace_sock) == 64, "");
 _Static_assert(sizeof(struct trace_fork) == 144, "");

@@ -91,7 +91,6 @@ static __always_inline void map_record(struct call *c, const struct trace_area *
 	if (!out)
 		return;
 	out->head.flags = c->flags | flags;
-	out->head.stack = c->stack;
 	out->mm_id = current_mm();
 	out->area = *area;
 	out->nr = c->nr;
@@ -217,7 +216,6 @@ static __always_inline void on_mremap(struct call *c)
 	if (!out)
 		return;
 	out->head.flags = c->flags;
-	out->head.stack = c->stack;
 	out->mm_id = current_mm();
 	out->old_start = c->arg[0];
 	out->old_end = c->arg[0] + page_up(c->arg[1]);
@@ -239,7 +237,6 @@ static __always_inline void on_brk(struct call *c)
 	if (!out)
 		return;
 	out->head.flags = c->flags;
-	out->head.stack = c->stack;
 	out->mm_id = current_mm();
 	out->start_brk = BPF_CORE_READ(task, mm, start_brk);
 	out->brk = (__u64)c->ret;

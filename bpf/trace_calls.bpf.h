@@ -182,31 +182,6 @@ static __always_inline void on_other_call(struct call *c, __u8 kind, struct obse
 	}
 }
 
-/* Calls whose records have a stack, as far as it can be told without looking closer. */
-static __always_inline bool call_makes(struct call *c, __u8 kind)
-{
-	if (c->ret < 0 && c->ret >= -MAX_ERRNO)
-		return kind == CALL_SOCKET_CALL;
-	switch (kind) {
-	case CALL_FCNTL:
-		return (__u32)c->arg[1] == F_DUPFD || (__u32)c->arg[1] == F_DUPFD_CLOEXEC;
-	case CALL_IOCTL:
-		return ioctl_makes_fd((__u32)c->arg[1]);
-	case CALL_CLOSE:
-	case CALL_CLOSE_RANGE:
-	case CALL_MUNMAP:
-	case CALL_MPROTECT:
-	case CALL_SHMDT:
-	case CALL_IO_DESTROY:
-	case CALL_UNSHARE:
-	case CALL_SETNS:
-	case CALL_SIGTIMEDWAIT:
-		return false;
-	default:
-		return true;
-	}
-}
-
 SEC("tp_btf/sys_exit")
 
 int BPF_PROG(trace_sys_exit, struct pt_regs *regs, long ret)
@@ -236,7 +211,7 @@ int BPF_PROG(trace_sys_exit, struct pt_regs *regs, long ret)
 	c.nr = (__u32)nr;
 	c.time_ns = bpf_ktime_get_ns();
 	c.since_ns = self->since_ns;
-	c.stack = -1;
+	c.regs = (__u64)regs;
 	if (!compat) {
 		c.arg[0] = regs->di;
 		c.arg[1] = regs->si;
@@ -245,8 +220,6 @@ int BPF_PROG(trace_sys_exit, struct pt_regs *regs, long ret)
 		c.arg[4] = regs->r8;
 		c.arg[5] = regs->r9;
 	}
-	if (with_stacks && call_makes(&c, kind))
-		c.stack = call_stack(ctx);
 	/* The number is given back even when writing back what was left to write fails. */
 	if (kind == CALL_CLOSE && ret != -EBADF)
 		fd_close(&c, (__u32)c.arg[0], (__u32)c.arg[0]);

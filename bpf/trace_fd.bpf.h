@@ -6,17 +6,6 @@
 #ifndef EBPF_CKPT_TRACE_FD_BPF_H
 #define EBPF_CKPT_TRACE_FD_BPF_H
 
-/* A system call that is returning. */
-struct call {
-	__u64 arg[6];
-	__s64 ret;
-	__u64 time_ns, since_ns; /* of its return, and of that of the one before */
-	__u32 nr;
-	__u32 flags; /* TRACE_F_* for its records */
-	__s32 stack;
-	__u32 narrow_times; /* struct itimerspec of 32-bit programs */
-};
-
 #define MAX_FDS (1 << 24)
 
 /* The struct file behind a number; 0: free. */
@@ -42,22 +31,6 @@ static __always_inline struct file *fd_file(struct task_struct *task, __u32 fd, 
 static __always_inline __u64 current_files(void)
 {
 	return (__u64)kread(task_struct, bpf_get_current_task_btf(), files);
-}
-
-/* The stack of the call under way; -1 when there is none. */
-static __always_inline __s32 call_stack(void *ctx)
-{
-	long id;
-
-	if (!with_stacks)
-		return -1;
-	id = bpf_get_stackid(ctx, &stacks, 1 << 8 /* BPF_F_USER_STACK */);
-	if (id < 0) {
-		if (id == -EEXIST)
-			__sync_fetch_and_add(&lost_by_cause[TRACE_TYPE_NR + TRACE_CAUSE_STACK], 1);
-		return -1;
-	}
-	return (__s32)id;
 }
 
 /* States of a TCP connection are told while one who is observed has had a descriptor of it. */
@@ -90,6 +63,7 @@ __noinline int fd_new(struct call *c, __s32 fd, const struct origin *origin)
 
 	if (!c || !origin || !is_wanted(TRACE_FD_NEW))
 		return 0;
+	call_stack(c);
 	s = scratch_get();
 	if (!s) {
 		lost(TRACE_TYPE_NR + TRACE_CAUSE_SCRATCH);

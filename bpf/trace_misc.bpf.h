@@ -24,11 +24,14 @@ static __always_inline struct trace_timer *timer_record(struct call *c, __u16 ty
 
 	if (!is_wanted(type))
 		return 0;
+	if (type == TRACE_TIMER_NEW)
+		call_stack(c);
 	out = record_new_at(trace_timer, type, task, c->time_ns);
 	if (!out)
 		return 0;
 	out->head.flags = c->flags;
-	out->head.stack = c->stack;
+	if (type == TRACE_TIMER_NEW)
+		out->head.stack = c->stack;
 	out->fd = -1;
 	out->clock = -1;
 	out->signo = -1;

@@ -10,7 +10,6 @@
 
 #define SCRATCH_SLOTS  64
 #define SCRATCH_BYTES  8192 /* a record with names, and as much room again, see names.bpf.h */
-#define STACK_IDS      16384
 #define SOCKETS_MAX    (1 << 18)
 #define MARK_SOCKETS   1
 #define LOST_CAUSES_NR (TRACE_TYPE_NR + TRACE_CAUSE_NR)
@@ -87,14 +86,6 @@ struct {
 	__type(value, __u32);
 } sequence SEC(".maps");
 
-struct {
-	__uint(type, BPF_MAP_TYPE_STACK_TRACE);
-	__uint(max_entries, STACK_IDS);
-	__uint(key_size, sizeof(__u32));
-	__uint(value_size, TRACE_STACK_FRAMES * 32 /* sizeof(struct bpf_stack_build_id) */);
-	__uint(map_flags, 1 << 5); /* BPF_F_STACK_BUILD_ID */
-} stacks SEC(".maps");
-
 /* Who is said to have a socket. */
 struct watched {
 	__s32 pid, tid;
@@ -126,6 +117,18 @@ struct {
 	__type(key, __u32);
 	__type(value, struct scratch);
 } scratch SEC(".maps");
+
+/* A system call that is returning. */
+struct call {
+	__u64 arg[6];
+	__s64 ret;
+	__u64 time_ns, since_ns; /* of its return, and of that of the one before */
+	__u32 nr;
+	__u32 flags;	    /* TRACE_F_* for its records */
+	__s32 stack;	    /* as in its records; 0: it has not been asked for */
+	__u32 narrow_times; /* struct itimerspec of 32-bit programs */
+	__u64 regs;	    /* the program's struct pt_regs; 0: none */
+};
 
 static __always_inline struct observed *observed_get(struct task_struct *task)
 {

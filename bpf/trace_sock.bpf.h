@@ -71,7 +71,6 @@ static __always_inline void on_sock_call(struct call *c)
 	if (!out)
 		return;
 	out->head.flags = c->flags;
-	out->head.stack = c->stack;
 	out->files_id = current_files();
 	out->fd = (__s32)c->arg[0];
 	out->ret = (__s32)c->ret;

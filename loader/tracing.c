@@ -93,7 +93,7 @@ static const char *const lost_names[] = {
 	[TRACE_TYPE_NR + TRACE_CAUSE_MARK] = "no memory to mark a child",
 	[TRACE_TYPE_NR + TRACE_CAUSE_SCRATCH] = "no place to put a record together",
 	[TRACE_TYPE_NR + TRACE_CAUSE_SOCKET] = "too many sockets: their states",
-	[TRACE_TYPE_NR + TRACE_CAUSE_STACK] = "too many stacks: of some calls",
+	[TRACE_TYPE_NR + TRACE_CAUSE_STACK] = "ring half full: stacks of some calls",
 };
 
 #define N_LOST (sizeof(lost_names) / sizeof(lost_names[0]))
@@ -137,8 +137,11 @@ static void set_variables(struct trace_bpf *skel, const struct tracing_options *
 	for (size_t i = 0; i < o->n_cgroups; i++)
 		((__u64 *)(uintptr_t)skel->rodata->cgroups)[i] = o->cgroups[i];
 	bpf_map__set_max_entries(skel->maps.ring, (__u32)ring);
-	if (!o->stacks)
+	skel->rodata->stack_ring_bytes = ring / 2;
+	if (!o->stacks) {
 		bpf_map__set_max_entries(skel->maps.stacks, 1);
+		bpf_map__set_max_entries(skel->maps.stack_scratch, 1);
+	}
 }
 
 /* Leave out programs whose tracepoint is not there, or whose records nobody wants. */
@@ -453,26 +456,15 @@ size_t tracing_missing(const struct tracing *t, const struct tracing_missing **r
 	return t->n_missing;
 }
 
-int tracing_stack(struct tracing *t, int32_t id, struct tracing_frame ret[TRACE_STACK_FRAMES])
+int tracing_know_stack(struct tracing *t, const struct trace_stack_key *key,
+		       const struct trace_stack_known *known)
 {
-	struct bpf_stack_build_id frames[TRACE_STACK_FRAMES];
-	int n;
+	return bpf_map_update_elem(bpf_map__fd(t->skel->maps.stacks), key, known, BPF_ANY) < 0
+		       ? -errno
+		       : 0;
+}
 
-	if (id < 0 || bpf_map_lookup_elem(bpf_map__fd(t->skel->maps.stacks), &id, frames) < 0)
-		return -ENOENT;
-	for (n = 0; n < TRACE_STACK_FRAMES && frames[n].status != BPF_STACK_BUILD_ID_EMPTY; n++) {
-		/* Where frames are not linked by frame pointers, what looks like one may lie
-		 * outside of all areas; the kernel then gives the distance to the next one. */
-		if (frames[n].status == BPF_STACK_BUILD_ID_VALID && (int64_t)frames[n].offset < 0)
-			break;
-		ret[n] = (struct tracing_frame){
-			.has_build_id = frames[n].status == BPF_STACK_BUILD_ID_VALID,
-			.at = frames[n].offset,
-		};
-		if (ret[n].has_build_id)
-			memcpy(ret[n].build_id, frames[n].build_id, sizeof(ret[n].build_id));
-		else
-			ret[n].at = frames[n].ip;
-	}
-	return n;
+void tracing_forget_stack(struct tracing *t, const struct trace_stack_key *key)
+{
+	bpf_map_delete_elem(bpf_map__fd(t->skel->maps.stacks), key);
 }

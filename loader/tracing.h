@@ -18,7 +18,7 @@ struct tracing;
 struct tracing_options {
 	size_t ring_bytes; /* 0: TRACING_RING_DEFAULT; else rounded up to a power of two */
 	uint64_t types;	   /* mask of 1 << enum trace_type: what is wanted; 0: all */
-	bool stacks;	   /* user stacks of what makes a resource */
+	bool stacks;	   /* user stacks of what makes a descriptor or timer */
 	/*
 	 * Processes which are to be told of by TRACE_APPEARED when they begin to match: by the name
 	 * of a leader (as comm is cut), or by being in a cgroup (its id, descendants included).
@@ -39,7 +39,8 @@ struct tracing_event {
 	 * file that has no place in the tree; or "". Of other records "". Not necessarily UTF-8.
 	 */
 	const char *path;
-	const char *argv; /* EXEC: words, each with its NUL; else NULL */
+	const uint8_t *stack; /* STACK: its bytes */
+	const char *argv;     /* EXEC: words, each with its NUL; else NULL */
 	size_t argv_len;
 	/* How many records were lost between the event before and this one. */
 	uint64_t lost_before;
@@ -101,18 +102,13 @@ struct tracing_missing {
 
 size_t tracing_missing(const struct tracing *t, const struct tracing_missing **ret);
 
-/* A frame of a user stack. */
-struct tracing_frame {
-	uint8_t build_id[20]; /* of the file, when has_build_id */
-	bool has_build_id;
-	uint64_t at; /* offset within the file, or, without build id, the address in the process */
-};
-
 /*
- * The stack of this id (trace_head.stack), innermost frame first. Equal stacks have equal ids
- * as long as the tracing lives. Returns the number of frames, at most TRACE_STACK_FRAMES, or
- * -ENOENT.
+ * Let the programs recognize a stack: those like it are not copied from now on, and their records
+ * have known->id. 0 or a negative errno.
  */
-int tracing_stack(struct tracing *t, int32_t id, struct tracing_frame ret[TRACE_STACK_FRAMES]);
+int tracing_know_stack(struct tracing *t, const struct trace_stack_key *key,
+		       const struct trace_stack_known *known);
+/* No more; records with its id may be on their way. */
+void tracing_forget_stack(struct tracing *t, const struct trace_stack_key *key);
 
 #endif

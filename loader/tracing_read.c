@@ -210,6 +210,14 @@ void tracing_forget_paths(struct tracing *t)
 	free(t->area_paths);
 }
 
+static bool take_stack(struct tracing_event *e)
+{
+	const struct trace_stack *rec = (const void *)e->head;
+
+	e->stack = (const uint8_t *)(rec + 1);
+	return fits(e->head, sizeof(*rec), rec->n_bytes);
+}
+
 /* Size of a record's fixed part. */
 static const size_t fixed_size[TRACE_TYPE_NR] = {
 	[TRACE_FORK] = sizeof(struct trace_fork),
@@ -238,6 +246,7 @@ static const size_t fixed_size[TRACE_TYPE_NR] = {
 	[TRACE_SIGNAL_GENERATE] = sizeof(struct trace_signal),
 	[TRACE_SIGNAL_DELIVER] = sizeof(struct trace_signal),
 	[TRACE_SIGNAL_TAKE] = sizeof(struct trace_signal),
+	[TRACE_STACK] = sizeof(struct trace_stack),
 };
 
 /* What follows the fixed part; false: the record is not what the programs make. */
@@ -257,6 +266,8 @@ static bool take_rest(struct tracing *t, struct tracing_event *e)
 	}
 	case TRACE_AREA:
 		return take_area(t, e);
+	case TRACE_STACK:
+		return take_stack(e);
 	case TRACE_TABLE:
 		return table->n <= TRACE_TABLE_MAX &&
 		       fits(e->head, offsetof(struct trace_table, entry),

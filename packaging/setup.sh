@@ -8,7 +8,7 @@ step() {
     printf '\n== [%3ds] %s\n' $((SECONDS - setup_start)) "$1"
 }
 
-packages_build="gcc libc6-dev make cmake pkg-config clang llvm bpftool libbpf-dev libelf-dev zlib1g-dev
+packages_build="gcc libc6-dev make cmake pkg-config clang llvm bpftool libbpf-dev libelf-dev libdw-dev zlib1g-dev
     libjansson-dev libncurses-dev libzstd-dev libxxhash-dev"
 packages_tests="libcmocka-dev bats jq gdb strace elfutils xxhash python3 perl gawk xz-utils sqlite3
     g++ coreutils util-linux procps man-db groff libcap2-bin e2fsprogs git ruby php-cli lua5.4 nodejs

@@ -116,8 +116,9 @@ struct ledger_mm {
 	unsigned int n_users; /* processes */
 	uint64_t brk;
 	struct ranges areas;
-	bool known; /* a snapshot, or a parent, has told what it began with */
-	bool fresh; /* made by exec, its inventory being told */
+	uint64_t code; /* another one whenever code that was mapped may be so no more */
+	bool known;    /* a snapshot, or a parent, has told what it began with */
+	bool fresh;    /* made by exec, its inventory being told */
 	uint64_t touched_ns;
 	/* Of what has been reported since an audit's pass began. */
 	struct ranges touched;
@@ -220,7 +221,7 @@ struct ledger {
 	struct ledger_process *folded[LEDGER_FOLDED_MAX];
 	size_t n_folded;
 	uint64_t n_objects;
-	uint64_t n_events;
+	uint64_t n_events, n_codes;
 	struct ledger_signal signal[LEDGER_NSIG];
 	struct ledger_calls calls;
 	/* When the pass of an audit began that is under way; 0: there is none. */
@@ -322,9 +323,11 @@ struct ledger_mm *ledger_mm(const struct ledger *l, uint64_t mm_id);
 int ledger_use_mm(struct ledger *l, struct ledger_process *p, uint64_t mm_id,
 		  const struct ledger_mm *like);
 void ledger_leave_mm(struct ledger *l, struct ledger_process *p);
-/* Something is reported of a span. */
+/* Something is reported of a span, and not done yet. */
 void ledger_mm_touch(struct ledger *l, struct ledger_mm *mm, uint64_t time_ns, uint64_t start,
 		     uint64_t end);
+/* A span is about to change, without a report. */
+void ledger_mm_code(struct ledger *l, struct ledger_mm *mm, uint64_t start, uint64_t end);
 /* The pass is over, or begins. */
 void ledger_mm_forget_touches(struct ledger_mm *mm);
 

@@ -24,6 +24,7 @@ int ledger_use_mm(struct ledger *l, struct ledger_process *p, uint64_t mm_id,
 			return -ENOMEM;
 		}
 		mm->mm_id = mm_id;
+		mm->code = ++l->n_codes;
 		if (like && !ranges_copy(&mm->areas, &like->areas)) {
 			mm->known = like->known;
 			mm->brk = like->brk;
@@ -48,12 +49,24 @@ void ledger_leave_mm(struct ledger *l, struct ledger_process *p)
 	free(mm);
 }
 
+void ledger_mm_code(struct ledger *l, struct ledger_mm *mm, uint64_t start, uint64_t end)
+{
+	const struct range *r;
+
+	for (; start < end && (r = ranges_at(&mm->areas, start)) && r->start < end; start = r->end)
+		if (r->flags & RANGE_EXEC) {
+			mm->code = ++l->n_codes;
+			break;
+		}
+}
+
 void ledger_mm_touch(struct ledger *l, struct ledger_mm *mm, uint64_t time_ns, uint64_t start,
 		     uint64_t end)
 {
 	const struct range r = { .start = start, .end = end };
 
 	mm->touched_ns = time_ns;
+	ledger_mm_code(l, mm, start, end);
 	if (!l->audit_ns || time_ns < l->audit_ns || mm->touch_all)
 		return;
 	/* Too many to be told apart: this pass learns nothing of it. */

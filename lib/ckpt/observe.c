@@ -4,10 +4,10 @@
  * lost. See observe.h; the interface is in ebpf_ckpt.h.
  */
 #include "observe.h"
+#include "observe_stack.h"
 #include "observe_targets.h"
 #include "observe_view.h"
 #include "pids.h"
-#include "symbols.h"
 #include "util.h"
 
 #include <stdio.h>
@@ -57,6 +57,7 @@ static observe_fn *const translators[TRACE_TYPE_NR] = {
 	[TRACE_SIGNAL_GENERATE] = observe_signal_generate,
 	[TRACE_SIGNAL_DELIVER] = observe_signal_deliver,
 	[TRACE_SIGNAL_TAKE] = observe_signal_take,
+	[TRACE_STACK] = observe_stack,
 };
 
 uint64_t observe_now_ns(void)
@@ -67,13 +68,13 @@ uint64_t observe_now_ns(void)
 	return (uint64_t)t.tv_sec * 1000000000ULL + (uint64_t)t.tv_nsec;
 }
 
-struct ledger_at observe_at(const struct trace_head *h)
+struct ledger_at observe_at(struct ckpt_observe *o, const struct trace_head *h)
 {
 	return (struct ledger_at){ .time_ns = h->time_ns,
 				   .pid = h->pid,
 				   .tid = h->tid,
 				   .comm = h->comm,
-				   .stack = h->stack < 0 ? 0 : (uint64_t)h->stack + 1 };
+				   .stack = observe_stack_of(o, h) };
 }
 
 /* ---- losses ---- */
@@ -120,7 +121,7 @@ void observe_tell_lost(struct ckpt_observe *o, uint64_t time_ns)
 
 static int translate(struct ckpt_observe *o, const struct tracing_event *ev)
 {
-	const struct ledger_at at = observe_at(ev->head);
+	const struct ledger_at at = observe_at(o, ev->head);
 	observe_fn *fn = ev->head->type < TRACE_TYPE_NR ? translators[ev->head->type] : NULL;
 
 	/* Their number may have been told before we came to their place in the stream. */
@@ -337,7 +338,7 @@ static int copy_options(struct ckpt_observe *o, const struct ckpt_observe_opts *
 		o->types |= TYPES_AREAS;
 	if (opts->all)
 		o->cgroup_id = CGROUP_ROOT_ID;
-	if (opts->stacks && !(o->symbols = symbols_new()))
+	if (opts->stacks && !(o->stacks = observe_stacks_new()))
 		return ckpt_fail_nomem(err);
 	for (size_t i = 0; i < opts->n_pids; i++)
 		if (pids_add(&o->targets, &o->n_targets, opts->pids[i]) < 0)
@@ -383,9 +384,7 @@ void ckpt_observe_close(struct ckpt_observe *o)
 	observe_differences_done(&o->found);
 	observe_view_free(o->view);
 	observe_left_free(o->left);
-	symbols_free(o->symbols);
-	idmap_each(&o->stack_text, text) free(text->value);
-	idmap_done(&o->stack_text);
+	observe_stacks_free(o->stacks);
 	free(o->inventory.entry);
 	free(o->targets);
 	free(o->cgroup);

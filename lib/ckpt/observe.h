@@ -139,11 +139,10 @@ struct ckpt_observe {
 	uint64_t audit_ns;
 	uint64_t audited_ns; /* when that was done last; 0: not yet */
 	bool audited_balanced;
-	struct observe_view *view;   /* owned */
-	struct observe_offer *offer; /* owned; NULL: to nobody */
-	struct left_table *left;     /* owned: left to the ends of processes */
-	struct symbols *symbols;     /* owned; NULL: stacks are not asked for */
-	struct idmap stack_text;     /* by id + 1: malloc'd */
+	struct observe_view *view;     /* owned */
+	struct observe_offer *offer;   /* owned; NULL: to nobody */
+	struct left_table *left;       /* owned: left to the ends of processes */
+	struct observe_stacks *stacks; /* owned; NULL: they are not asked for */
 };
 
 /* Take records up to `max`, and not those that begin after until_ns (0: all that there are). Number
@@ -153,7 +152,7 @@ uint64_t observe_now_ns(void);
 /* "start" and what is known then, if that has not been told yet. 0 or o->stop. */
 int observe_greet(struct ckpt_observe *o);
 void observe_tell_lost(struct ckpt_observe *o, uint64_t time_ns);
-struct ledger_at observe_at(const struct trace_head *h);
+struct ledger_at observe_at(struct ckpt_observe *o, const struct trace_head *h);
 /* The task of a record, which is made known when it is not. */
 int observe_task(struct ckpt_observe *o, const struct ledger_at *at, struct ledger_task **ret);
 /* Its descriptor table; the one that the record names. */
@@ -170,6 +169,7 @@ observe_fn observe_fd_new, observe_fd_close, observe_fd_flags, observe_inventory
 observe_fn observe_map, observe_unmap, observe_protect, observe_remap, observe_brk, observe_area;
 observe_fn observe_timer_new, observe_timer_set, observe_timer_delete, observe_lock;
 observe_fn observe_signal_generate, observe_signal_deliver, observe_signal_take;
+observe_fn observe_stack;
 
 uint32_t observe_range_flags(uint64_t vm_flags);
 
@@ -181,8 +181,6 @@ int observe_tell_process(struct ckpt_observe *o, const struct ledger_at *at,
 			 const struct ledger_process *p);
 
 void observe_offer_free(struct observe_offer *f); /* NULL is fine */
-/* Functions of a stack, innermost first, a line each; "" when not known. Borrowed. */
-const char *observe_stack_text(struct ckpt_observe *o, uint64_t stack);
 
 /* Are records of this type asked for? */
 static inline bool observe_follows(const struct ckpt_observe *o, enum trace_type type)

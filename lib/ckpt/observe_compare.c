@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 /* What an audit compares of a process, kind by kind. See observe_audit.c for what it means. */
 #include "observe_audit.h"
-#include "symbols.h"
+#include "observe_stack.h"
 #include "util.h"
 
 #include <inttypes.h>
@@ -233,8 +233,8 @@ static int kernel_areas(const struct audit_pass *a, pid_t pid, struct ranges *re
 	for (size_t i = first; rc == 0 && i < first + n; i++) {
 		const struct range r = range_of_vma(a->s->vmas[i].rec);
 
-		if (a->mend && a->o->symbols && r.flags & RANGE_EXEC)
-			symbols_add_file(a->o->symbols, a->s->vmas[i].path);
+		if (a->mend)
+			observe_code(a->o, &r, a->s->vmas[i].path, pid);
 		rc = ranges_put(ret, &r);
 	}
 	return rc;
@@ -351,8 +351,10 @@ static int compare_areas(struct audit_pass *a, pid_t pid, struct ledger_mm *mm,
 		describe_range(ledger_text, l);
 		describe_range(kernel_text, k);
 		rc = audit_suspect(a, pid, moving, what, ledger_text, kernel_text);
-		if (rc == 0 && a->mend && !moving)
+		if (rc == 0 && a->mend && !moving) {
+			ledger_mm_code(&a->o->ledger, mm, at, next);
 			rc = mend_span(mm, k, at, next);
+		}
 	}
 	return rc;
 }

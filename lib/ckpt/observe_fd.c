@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 /* Records of descriptors and sockets, for the ledger and as events. See observe.h. */
 #include "observe.h"
+#include "observe_stack.h"
 #include "observe_view.h"
 #include "util.h"
 
@@ -42,15 +43,6 @@ static void add_name(struct event *e, const struct ledger_object *obj)
 			   obj->name);
 }
 
-/* "in pool_connect() of worker-2": which the summary and others find by the stack's number. */
-static void add_stack(struct ckpt_observe *o, struct event *e, uint64_t stack)
-{
-	const char *text = stack ? observe_stack_text(o, stack) : NULL;
-
-	if (text && text[0])
-		event_text(e, "stack", text);
-}
-
 static void add_new_facts(struct event *e, const struct tracing_event *ev,
 			  const struct trace_fd_new *r)
 {
@@ -87,7 +79,7 @@ int observe_made(void *userdata, const struct ledger_made *m)
 	event_word(e, "by", m->now->by);
 	event_uint(e, "object", obj->number);
 	add_new_facts(e, o->now, (const void *)o->now->head);
-	add_stack(o, e, m->now->stack);
+	event_stack(o, e, m->now->stack);
 	event_end(o, e);
 	return 0;
 }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 /* Records of memory areas, timers and locks, for the ledger and as events. See observe.h. */
 #include "observe.h"
-#include "symbols.h"
+#include "observe_stack.h"
 #include "util.h"
 
 #include <stdio.h>
@@ -86,9 +86,6 @@ static int tell_map(struct ckpt_observe *o, const struct ledger_at *at, const ch
 {
 	struct event *e = begin_span(o, name, at, a->start, a->end);
 
-	/* Code, which stacks will lead to. */
-	if (o->symbols && a->vm_flags & RANGE_EXEC)
-		symbols_add_file(o->symbols, path);
 	event_word(e, "prot", name_prot(a->vm_flags));
 	event_bool(e, "shared", a->vm_flags & VM_MAYSHARE);
 	if (path[0])
@@ -116,6 +113,7 @@ int observe_map(struct ckpt_observe *o, const struct ledger_at *at, const struct
 {
 	const struct trace_map *r = (const void *)ev->head;
 	const struct range range = range_of(&r->area);
+	const char *path;
 	struct ledger_mm *mm;
 	int rc = get_mm(o, at, r->mm_id, &mm);
 
@@ -124,14 +122,17 @@ int observe_map(struct ckpt_observe *o, const struct ledger_at *at, const struct
 		rc = ranges_put(&mm->areas, &range);
 	}
 	count_area(o, at, true);
-	tell_map(o, at, r->nr == SYS_shmat ? "shmat" : "map", &r->area,
-		 ev->path[0] ? ev->path : path_of_fd(o, at, r), name_of_call(r->nr), r->fd);
+	path = ev->path[0] ? ev->path : path_of_fd(o, at, r);
+	observe_code(o, &range, path, at->pid);
+	tell_map(o, at, r->nr == SYS_shmat ? "shmat" : "map", &r->area, path, name_of_call(r->nr),
+		 r->fd);
 	return rc;
 }
 
 /*
- * shmdt(2), io_destroy(2): all that is left of what was mapped there at once goes, which mprotect(2)
- * and munmap(2) may have left in pieces. Each lies as far from the beginning as its offset says.
+ * shmdt(2), io_destroy(2): all that is left of what was mapped there at once goes, which
+ * mprotect(2) and munmap(2) may have left in pieces. Each lies as far from the beginning as its
+ * offset says.
  */
 static int detach(struct ckpt_observe *o, const struct ledger_at *at, struct ledger_mm *mm,
 		  uint64_t start)
@@ -303,6 +304,7 @@ int observe_area(struct ckpt_observe *o, const struct ledger_at *at, const struc
 		if (ev->head->flags & TRACE_F_CUT && ev->head->flags & TRACE_F_LAST)
 			o->resync = true;
 	}
+	observe_code(o, &range, ev->path, at->pid);
 	/* A copy's are no news. */
 	if (!mm || !mm->fresh)
 		return rc;
@@ -351,6 +353,7 @@ int observe_timer_new(struct ckpt_observe *o, const struct ledger_at *at,
 		event_word(e, "signal", name_of_signal(r->signo));
 	if (r->notify_tid)
 		event_int(e, "notify_tid", r->notify_tid);
+	event_stack(o, e, at->stack);
 	event_end(o, e);
 	return rc;
 }

@@ -4,6 +4,7 @@
  * done from ckpt_observe_serve(), and nothing in it waits for anyone.
  */
 #include "observe.h"
+#include "observe_stack.h"
 #include "provenance.h"
 #include "tracer.h"
 #include "util.h"
@@ -45,14 +46,26 @@ static const char *verb_of(const char *by)
 	return "made";
 }
 
-/* The innermost function that is not the C library's: "pool_connect (server)" without its file. */
-static bool put_function(char *buf, size_t size, const char *stack)
+/* Is it the C library's function of this call, in a program that is linked statically? By the
+ * names: "open64" or "__open" of openat, "eventfd" of eventfd2. */
+static bool is_wrapper(const char *name, size_t len, const char *by)
 {
-	while (*stack) {
+	while (len && *name == '_')
+		name++, len--;
+	if (len > 2 && !strncmp(name + len - 2, "64", 2))
+		len -= 2;
+	return (len == 7 && !strncmp(name, "syscall", 7)) || (len >= 3 && !strncmp(name, by, len));
+}
+
+/* The innermost function that is not the C library's: "pool_connect (server)" without its file. */
+static bool put_function(char *buf, size_t size, const char *stack, const char *by)
+{
+	for (bool first = true; *stack; first = false) {
 		size_t line = strcspn(stack, "\n"), name = strcspn(stack, " \n");
 
 		if (!memmem(stack, line, "(libc.so", 8) && !memmem(stack, line, "(ld-linux", 9) &&
-		    strncmp(stack, "0x", 2) != 0) {
+		    strncmp(stack, "0x", 2) != 0 && stack[0] != '(' &&
+		    !(first && is_wrapper(stack, name, by))) {
 			snprintf(buf, size, "%.*s()", (int)name, stack);
 			return true;
 		}
@@ -81,7 +94,7 @@ static void answer(struct ckpt_observe *o, const struct provenance_request *r, c
 	int n = snprintf(buf, size, "%s %s ago by %s", verb_of(e->by), age, e->maker);
 
 	if (n > 0 && (size_t)n < size &&
-	    put_function(function, sizeof(function), observe_stack_text(o, e->stack)))
+	    put_function(function, sizeof(function), observe_stack_text(o, e->stack), e->by))
 		snprintf(buf + n, size - (size_t)n, " in %s", function);
 }
 

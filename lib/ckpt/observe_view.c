@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 /* The ledger as ckpt_observe_view() shows it, and the stacks of what it shows. */
 #include "observe_view.h"
-#include "symbols.h"
+#include "observe_stack.h"
 #include "util.h"
 
 #include <stdio.h>
@@ -129,42 +129,6 @@ void observe_left_free(struct left_table *t)
 	if (t)
 		left_done(t);
 	free(t);
-}
-
-/* ---- stacks ---- */
-
-const char *observe_stack_text(struct ckpt_observe *o, uint64_t stack)
-{
-	struct tracing_frame frame[TRACE_STACK_FRAMES];
-	char *text = stack ? idmap_get(&o->stack_text, stack) : NULL;
-	char name[512];
-	size_t len = 0, size;
-
-	if (text || !stack || !o->symbols)
-		return text ? text : "";
-	int n = tracing_stack(o->tracing, (int32_t)(stack - 1), frame);
-	FILE *f = n > 0 ? open_memstream(&text, &size) : NULL;
-
-	if (!f)
-		return "";
-	for (int i = 0; i < n; i++) {
-		/* What follows a function without a frame pointer is no address. */
-		if (!frame[i].has_build_id && frame[i].at >> 47)
-			break;
-		/* Addresses are those to return to: the call is before. */
-		if (frame[i].has_build_id)
-			symbols_name(o->symbols, frame[i].build_id,
-				     frame[i].at ? frame[i].at - 1 : 0, name, sizeof(name));
-		else
-			snprintf(name, sizeof(name), "0x%llx", (unsigned long long)frame[i].at);
-		fprintf(f, "%s%s", len ? "\n" : "", name);
-		len = 1;
-	}
-	if (fclose(f) || idmap_put(&o->stack_text, stack, text) < 0) {
-		free(text);
-		return "";
-	}
-	return text;
 }
 
 /* ---- the view ---- */

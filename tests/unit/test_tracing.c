@@ -492,29 +492,68 @@ static __attribute__((noinline)) int open_there(const char *path)
 
 static void open_from_places(struct told *t)
 {
-	(void)t;
-	for (volatile int i = 0; i < 2; i++) /* never unrolled: one place */
-		open_there("/dev/null");
-	open_there("/dev/zero");
+	for (int i = 0; i < 3; i++) {
+		t->value[i] = (uint64_t)open_there("/dev/null");
+		raise(SIGSTOP);
+	}
 }
 
-static void test_stack__tells_the_place(void **state)
+static void wait_stopped(struct run *r)
+{
+	assert_int_equal(waitpid(r->pid, &r->status, WUNTRACED), r->pid);
+	assert_true(WIFSTOPPED(r->status));
+	drain(r);
+}
+
+/* A copy of the stack, and the descriptor that has it. */
+static void check_sample(struct run *r, size_t n)
+{
+	const struct trace_stack *s;
+
+	assert_int_equal(r->n, n);
+	s = r->events[n - 2].stack;
+	assert_int_equal(s->head.type, TRACE_STACK);
+	assert_true(s->head.stack & TRACE_STACK_SAMPLE);
+	assert_int_equal(r->events[n - 1].head->type, TRACE_FD_NEW);
+	assert_int_equal(r->events[n - 1].head->stack, s->head.stack);
+	/* This is a fork: the same code, and a stack that has not moved. */
+	assert_in_range(s->regs[TRACE_REG_IP], (uintptr_t)syscall, (uintptr_t)syscall + 4096);
+	assert_in_range(s->regs[TRACE_REG_SP], (uintptr_t)&s - (1 << 20),
+			(uintptr_t)&s + (1 << 20));
+	assert_in_range(s->n_bytes, 4096, TRACE_STACK_BYTES);
+}
+
+static void test_stack__is_copied_until_known(void **state)
 {
 	struct tracing_options o = { .types = BIT(TRACE_FD_NEW), .stacks = true };
-	struct tracing_frame frames[TRACE_STACK_FRAMES];
+	struct trace_stack_known known = { .id = 7, .n = 1 };
+	const struct trace_stack *s;
 	struct run r;
-	int n;
 
 	(void)state;
 	run_start(&r, &o, open_from_places);
-	run_wait(&r);
+	wait_stopped(&r);
+	check_sample(&r, 2);
+	s = r.events[0].stack;
+
+	const struct trace_stack_key key = { .mm_id = s->mm_id,
+					     .ip = s->regs[TRACE_REG_IP],
+					     .sp = s->regs[TRACE_REG_SP] };
+
+	memcpy(known.word, s + 1, 8);
+	assert_int_equal(tracing_know_stack(r.tracing, &key, &known), 0);
+	kill(r.pid, SIGCONT);
+	wait_stopped(&r);
 	assert_int_equal(r.n, 3);
-	assert_true(r.events[0].head->stack >= 0);
-	assert_int_equal(r.events[0].head->stack, r.events[1].head->stack);
-	n = tracing_stack(r.tracing, r.events[2].head->stack, frames);
-	assert_true(n >= 1);
-	assert_true(frames[0].at != 0);
-	assert_int_equal(tracing_stack(r.tracing, -1, frames), -ENOENT);
+	assert_int_equal(r.events[2].head->stack, 7);
+	/* Not this one: a word is another. */
+	known.word[0]++;
+	assert_int_equal(tracing_know_stack(r.tracing, &key, &known), 0);
+	kill(r.pid, SIGCONT);
+	wait_stopped(&r);
+	check_sample(&r, 5);
+	kill(r.pid, SIGCONT);
+	run_wait(&r);
 	r.at = r.n;
 	run_done(&r);
 }
@@ -643,7 +682,7 @@ int main(void)
 		cmocka_unit_test(test_add__what_cannot_be),
 		cmocka_unit_test(test_lost__counted_exactly),
 		cmocka_unit_test(test_lost__told_where_it_happened),
-		cmocka_unit_test(test_stack__tells_the_place),
+		cmocka_unit_test(test_stack__is_copied_until_known),
 		cmocka_unit_test(test_appeared__by_name),
 		cmocka_unit_test(test_appeared__in_a_cgroup),
 	};

@@ -89,6 +89,7 @@ struct copy {
 		const struct trace_lock *lock;
 		const struct trace_namespace *ns;
 		const struct trace_signal *signal;
+		const struct trace_stack *stack;
 	};
 
 	struct trace_sock sock; /* of FD_NEW */
