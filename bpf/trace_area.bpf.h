@@ -6,13 +6,16 @@
 #ifndef EBPF_CKPT_TRACE_AREA_BPF_H
 #define EBPF_CKPT_TRACE_AREA_BPF_H
 
-#define VM_SHARED_BITS 0x88 /* and VM_MAYSHARE */
-#define VM_HUGETLB_BIT 0x400000
-#define MAP_TYPE_BITS  0xf
-#define MAP_ANONYMOUS  0x20
-#define MAP_PRIVATE    2
-#define MAP_FIXED      0x10
-#define MREMAP_FIXED   2
+#define VM_SHARED_BITS	  0x88 /* and VM_MAYSHARE */
+#define VM_HUGETLB_BIT	  0x400000
+#define MAP_TYPE_BITS	  0xf
+#define MAP_ANONYMOUS	  0x20
+#define MAP_PRIVATE	  2
+#define MAP_FIXED	  0x10
+#define MREMAP_FIXED	  2
+#define ARCH_MAP_VDSO_X32 0x2001
+#define ARCH_MAP_VDSO_64  0x2003
+#define VVAR_BYTES_MAX	  (8 * PAGE_BYTES) /* in 6.18 there are 6 pages */
 /* MAP_PRIVATE, FIXED, ANONYMOUS, DENYWRITE, EXECUTABLE, NORESERVE, POPULATE, STACK, FIXED_NOREPLACE
  */
 #define PLAIN_MAP_BITS	  (2 | 0x10 | 0x20 | 0x800 | 0x1000 | 0x4000 | 0x8000 | 0x20000 | 0x100000)
@@ -347,7 +350,7 @@ static __always_inline void areas_inventory(struct task_struct *task)
  * Calls that fail may have done a part of their work: mprotect(2) that before a gap, and those with
  * a fixed place may have made room there. Tell what is in the span now; false: nothing is.
  */
-static __always_inline bool areas_between(struct task_struct *task, __u64 start, __u64 end)
+static __noinline bool areas_between(struct task_struct *task, __u64 start, __u64 end)
 {
 	struct scratch *s = scratch_get();
 	struct bpf_iter_task_vma it;
@@ -406,6 +409,24 @@ static __always_inline void on_area_failure(struct call *c, __u8 kind)
 		range_record(c, TRACE_UNMAP, start, end);
 }
 
+/*
+ * arch_prctl(ARCH_MAP_VDSO_...), by which a restored program gets the kernel's code where it had
+ * it: the result is how long that is, and the pages with the clock stand before it.
+ */
+static __always_inline void on_map_vdso(struct call *c)
+{
+	struct task_struct *task = bpf_get_current_task_btf();
+	__u64 vdso;
+
+	if (!is_wanted(TRACE_AREA) || c->arg[0] < ARCH_MAP_VDSO_X32 || c->arg[0] > ARCH_MAP_VDSO_64)
+		return;
+	vdso = (__u64)BPF_CORE_READ(task, mm, context.vdso);
+	if (!with_areas)
+		areas_unknown(task);
+	else
+		areas_between(task, vdso - VVAR_BYTES_MAX, vdso + (__u64)c->ret);
+}
+
 static __always_inline bool on_area_call(struct call *c, __u8 kind)
 {
 	switch (kind) {
@@ -436,6 +457,9 @@ static __always_inline bool on_area_call(struct call *c, __u8 kind)
 		break;
 	case CALL_BRK:
 		on_brk(c);
+		break;
+	case CALL_ARCH_PRCTL:
+		on_map_vdso(c);
 		break;
 	default:
 		return false;

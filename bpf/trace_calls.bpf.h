@@ -78,6 +78,7 @@ static const volatile __u8 call_kind[CALLS_MAX] = {
 	[NR_shmdt] = CALL_SHMDT,
 	[NR_io_setup] = CALL_IO_SETUP,
 	[NR_io_destroy] = CALL_IO_DESTROY,
+	[NR_arch_prctl] = CALL_ARCH_PRCTL,
 	[NR_timer_create] = CALL_TIMER_CREATE,
 	[NR_timer_settime] = CALL_TIMER_SETTIME,
 	[NR_timer_delete] = CALL_TIMER_DELETE,
