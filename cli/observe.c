@@ -584,6 +584,17 @@ static int finish(struct run *r, struct ckpt_err **err)
 	return rc || rc2 || (!balanced && !r->child.pid) ? CLI_FAILED : CLI_OK;
 }
 
+/* What is sent to us is for the command still, which goes on without being observed. */
+static void wait_for_command(struct run *r)
+{
+	struct pollfd p = { .fd = r->signal_fd, .events = POLLIN };
+
+	while (r->child.pid && !child_poll(&r->child)) {
+		poll(&p, 1, -1);
+		take_signals(r);
+	}
+}
+
 /* Its exit status, when there is a command. */
 static int child_status(struct run *r, int status)
 {
@@ -648,7 +659,7 @@ static int observe(struct run *r)
 			rc == -ECANCELED ? "nobody reads it" : strerror(-rc));
 		status = CLI_FAILED;
 	}
-	child_wait(&r->child);
+	wait_for_command(r);
 	return child_status(r, status);
 }
 

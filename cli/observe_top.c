@@ -410,6 +410,14 @@ static int top_input(struct observe_output *self, struct ckpt_observe *o)
 /* ---- the output -------------------------------------------------------------------------------
  */
 
+/* Does this terminal know how to go somewhere? "dumb" does not. */
+static bool can_move(void)
+{
+	const char *cup = tigetstr("cup");
+
+	return cup && cup != (const char *)-1;
+}
+
 static int top_start(struct observe_output *self, const struct observe_about *about)
 {
 	struct top *t = (struct top *)self;
@@ -419,6 +427,11 @@ static int top_start(struct observe_output *self, const struct observe_about *ab
 	/* newterm() ends no program, unlike initscr(). */
 	if (isatty(STDIN_FILENO) && isatty(STDOUT_FILENO) && term && *term)
 		t->screen = newterm(NULL, stdout, stdin);
+	if (t->screen && !can_move()) {
+		endwin();
+		delscreen(t->screen);
+		t->screen = NULL;
+	}
 	if (!t->screen) {
 		const char *causes[] = { "standard input and output are no terminal that it knows",
 					 NULL };
