@@ -163,7 +163,8 @@ static int choose_programs(struct tracing *t, const struct tracing_options *o,
 		if (!(types & tracepoints[i].types) ||
 		    (tracepoints[i].types == 1ULL << TRACE_AREA && !areas)) {
 			bpf_program__set_autoload(prog, false);
-		} else if (btf__find_by_name_kind(kernel, name, BTF_KIND_TYPEDEF) < 0) {
+		} else if (btf__find_by_name_kind(kernel, name, BTF_KIND_TYPEDEF) < 0 ||
+			   (o->without && !strcmp(o->without, tracepoints[i].tracepoint))) {
 			bpf_program__set_autoload(prog, false);
 			t->missing[t->n_missing++] =
 				(struct tracing_missing){ tracepoints[i].tracepoint,

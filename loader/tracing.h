@@ -28,6 +28,7 @@ struct tracing_options {
 	size_t n_names;
 	const uint64_t *cgroups;
 	size_t n_cgroups;
+	const char *without; /* this tracepoint is left alone, as if the kernel had none; or NULL */
 };
 
 /* A record as tracing_next() gives it. All is borrowed, and valid until the next call. */

@@ -406,6 +406,78 @@ static void test_add__what_cannot_be(void **state)
 	tracing_close(NULL);
 }
 
+static void open_fork_kill(struct told *t)
+{
+	int fd = open("/dev/null", O_RDONLY);
+	pid_t pid = fork();
+
+	(void)t;
+	if (pid == 0)
+		_exit(0);
+	CHECK_CHILD(waitpid(pid, NULL, 0) == pid);
+	signal(SIGUSR1, SIG_IGN);
+	CHECK_CHILD(raise(SIGUSR1) == 0 && close(fd) == 0);
+}
+
+static bool has_type(const struct run *r, enum trace_type type)
+{
+	for (size_t i = 0; i < r->n; i++)
+		if (r->events[i].head->type == type)
+			return true;
+	return false;
+}
+
+/* A kernel that lacks a tracepoint: it is named, with what is not seen, and the rest is seen. */
+static void test_missing__named_and_the_rest_works(void **state)
+{
+	static const struct {
+		const char *tracepoint;
+		enum trace_type lost; /* TRACE_NONE: nothing that the child does */
+	} cases[] = {
+		{ "task_newtask", TRACE_FORK },
+		{ "task_rename", TRACE_NONE },
+		{ "cgroup_attach_task", TRACE_NONE },
+		{ "sched_process_exec", TRACE_NONE },
+		{ "sched_process_exit", TRACE_EXIT },
+		{ "signal_generate", TRACE_SIGNAL_GENERATE },
+		{ "signal_deliver", TRACE_NONE },
+		{ "inet_sock_set_state", TRACE_NONE },
+		{ "tcp_destroy_sock", TRACE_NONE },
+		{ "posix_lock_inode", TRACE_NONE },
+		{ "flock_lock_inode", TRACE_NONE },
+		{ "generic_add_lease", TRACE_NONE },
+		{ "generic_delete_lease", TRACE_NONE },
+		{ "io_uring_complete", TRACE_NONE },
+		{ "sys_exit", TRACE_FD_NEW },
+	};
+
+	static const enum trace_type all[] = { TRACE_FORK, TRACE_EXIT, TRACE_SIGNAL_GENERATE,
+					       TRACE_FD_NEW };
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		struct tracing_options o = { .without = cases[i].tracepoint };
+		const struct tracing_missing *missing;
+		struct run r;
+		size_t n;
+
+		run_start(&r, &o, open_fork_kill);
+		run_wait(&r);
+		assert_int_equal(r.status, 0);
+		n = tracing_missing(r.tracing, &missing);
+		assert_true(n > 0);
+		for (size_t k = 0; k < n; k++) {
+			assert_string_equal(missing[k].tracepoint, cases[i].tracepoint);
+			assert_true(strlen(missing[k].what) > 0);
+		}
+		for (size_t k = 0; k < sizeof(all) / sizeof(all[0]); k++)
+			if (has_type(&r, all[k]) != (all[k] != cases[i].lost))
+				fail_msg("without %s: type %d", cases[i].tracepoint, all[k]);
+		r.at = r.n;
+		run_done(&r);
+	}
+}
+
 static void open_often(struct told *t)
 {
 	int fd = -1;
@@ -680,6 +752,7 @@ int main(void)
 		cmocka_unit_test(test_signal__of_the_kernel),
 		cmocka_unit_test(test_add__threads_that_are_there),
 		cmocka_unit_test(test_add__what_cannot_be),
+		cmocka_unit_test(test_missing__named_and_the_rest_works),
 		cmocka_unit_test(test_lost__counted_exactly),
 		cmocka_unit_test(test_lost__told_where_it_happened),
 		cmocka_unit_test(test_stack__is_copied_until_known),
