@@ -13,7 +13,7 @@ packages_build="gcc libc6-dev make cmake pkg-config clang llvm bpftool libbpf-de
 packages_tests="libcmocka-dev bats jq gdb strace elfutils xxhash python3 perl gawk xz-utils sqlite3
     g++ coreutils util-linux procps man-db groff libcap2-bin e2fsprogs git ruby php-cli lua5.4 nodejs
     default-jdk-headless tmux vim-tiny redis-tools redis-server postgresql
-    nginx-light apache2-utils chromium chromium-driver"
+    nginx-light apache2-utils stress-ng chromium chromium-driver"
 packages_demo="python3"
 
 # install_packages SET...: those of the named sets that are missing.
