@@ -915,9 +915,9 @@ static __always_inline void write_mm(struct seq_file *seq, struct scratch *s,
 }
 
 /*
- * Without the path itself, which the loader asks /proc for: nothing holds a running task's directories
- * and executable for us, and bpf_d_path() would go through pointers of what another CPU frees at
- * this moment. All else is read by loads that may fail.
+ * Without the path itself, which the loader asks /proc for: nothing holds a running task's
+ * directories and executable for us, and bpf_d_path() would go through pointers of what another CPU
+ * frees at this moment. All else is read by loads that may fail.
  */
 static __always_inline void write_one_path(struct seq_file *seq, struct scratch *s,
 					   struct path *path, struct inode *inode,

@@ -35,8 +35,8 @@ static void live(long first, long n, atomic_long *started)
 int main(int argc, char **argv)
 {
 	long n = target_count(argc, argv);
-	atomic_long *started = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS,
-				    -1, 0);
+	atomic_long *started =
+		mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 
 	live(0, n, started);
 	while (atomic_load(started) < n)

@@ -31,8 +31,8 @@ static void fill(char **argv, long n)
 int main(int argc, char **argv)
 {
 	long n = target_count(argc, argv);
-	atomic_long *started = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS,
-				    -1, 0);
+	atomic_long *started =
+		mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	struct rlimit rl;
 
 	getrlimit(RLIMIT_NOFILE, &rl);
