@@ -3,7 +3,7 @@
  * What becomes of a signal that a checkpointer sends: queued, ignored, and when it was delivered.
  * Included by snapshot.bpf.c, whose types it shares.
  *
- * The signal itself says to whom this is told: rec_delivery_value() of records.h. A sender claims
+ * The signal itself says to whom this is told: REC_DELIVERY_VALUE() of records.h. A sender claims
  * one of a few ring buffers by an entry in delivery_senders, with a secret that strangers do not
  * know. (A map of rings, to which each sender adds its own, would make each of them wait 10 ms for
  * the kernel.) All other signals cost one comparison.

@@ -73,6 +73,8 @@ error_t cli_take_dir(struct cli_common *c, const char **dir, const char *arg);
 /* 0 when there is a directory at `path`; otherwise the exit status, after saying so. */
 int cli_need_dir(const struct cli_common *c, const char *path);
 bool cli_parse_pid(const char *text, pid_t *ret);
+/* Append to a list, which is malloc'd and may be NULL. 0 or ENOMEM. */
+int cli_add_pid(pid_t **list, size_t *n, pid_t pid);
 /* OLD=NEW, both absolute; `\=` and `\\` stand for themselves. 0 and two malloc'd paths without
  * slashes at the end, or EINVAL. */
 int cli_parse_relocation(const char *text, struct ckpt_relocation *ret);

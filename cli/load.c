@@ -34,17 +34,12 @@ static const struct argp_option load_options[] = {
 
 static error_t take_pid(struct load_args *a, const char *arg)
 {
-	pid_t *grown = reallocarray(a->what.pids, a->what.n_pids + 1, sizeof(*grown));
+	pid_t pid;
 
-	if (!grown)
-		return ENOMEM;
-	a->what.pids = grown;
 	if (!a->first)
 		a->first = arg;
-	if (cli_parse_pid(arg, &a->what.pids[a->what.n_pids])) {
-		a->what.n_pids++;
-		return 0;
-	}
+	if (cli_parse_pid(arg, &pid))
+		return cli_add_pid(&a->what.pids, &a->what.n_pids, pid);
 	_cleanup_free_ char *text = cli_escape(arg, false);
 
 	return cli_wrong(&a->common, a->trace ? "a number from 1 to 4194304" : NULL,

@@ -117,15 +117,10 @@ static error_t take_filter(struct observe_args *a, const char *arg)
 
 static error_t take_pid(struct observe_args *a, const char *arg)
 {
-	pid_t *grown = reallocarray(a->pids, a->n_pids + 1, sizeof(*grown));
+	pid_t pid;
 
-	if (!grown)
-		return ENOMEM;
-	a->pids = grown;
-	if (cli_parse_pid(arg, &a->pids[a->n_pids])) {
-		a->n_pids++;
-		return 0;
-	}
+	if (cli_parse_pid(arg, &pid))
+		return cli_add_pid(&a->pids, &a->n_pids, pid);
 	_cleanup_free_ char *text = cli_escape(arg, false);
 
 	return cli_wrong(&a->common, "a number from 1 to 4194304; a command stands after --",

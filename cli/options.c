@@ -249,6 +249,17 @@ bool cli_parse_pid(const char *text, pid_t *ret)
 	return true;
 }
 
+int cli_add_pid(pid_t **list, size_t *n, pid_t pid)
+{
+	pid_t *grown = reallocarray(*list, *n + 1, sizeof(*grown));
+
+	if (!grown)
+		return ENOMEM;
+	*list = grown;
+	grown[(*n)++] = pid;
+	return 0;
+}
+
 bool cli_parse_size(const char *text, uint64_t *ret)
 {
 	static const char units[] = "KMGTPE";

@@ -52,7 +52,6 @@ static void on_news(void *userdata, const struct rec_delivery *what)
 	a->news[a->n_news++] = (struct agree_news){
 		.tid = what->tid,
 		.what = what->what,
-		.blocked = what->blocked,
 		.time_us = what->time_ns / 1000,
 	};
 }

@@ -25,7 +25,6 @@ struct agree_process {
 struct agree_news {
 	pid_t tid;
 	uint16_t what; /* enum rec_delivery_what */
-	bool blocked;
 	uint64_t time_us;
 };
 

@@ -275,11 +275,6 @@ static int write_request(struct meeting *m, const struct meet_request *q)
 	return rc;
 }
 
-static void *as_pointer(uint64_t value)
-{
-	return (void *)(uintptr_t)value;
-}
-
 /* The thread is held. 1: it blocks the signal, and gets it when it does not any more. */
 static int send_one(struct meeting *m, pid_t tid)
 {
@@ -300,7 +295,7 @@ static int send_one(struct meeting *m, pid_t tid)
 	si.si_pid = getpid();
 	si.si_uid = getuid();
 	if (m->watch)
-		si.si_value.sival_ptr = as_pointer(delivery_value(m->watch, tid));
+		si.si_value.sival_ptr = as_ptr(delivery_value(m->watch, tid));
 	if (syscall(SYS_rt_tgsigqueueinfo, m->pid, tid, si.si_signo, &si) == 0)
 		return 0;
 	m->n_sent--;

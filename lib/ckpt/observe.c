@@ -60,14 +60,6 @@ static observe_fn *const translators[TRACE_TYPE_NR] = {
 	[TRACE_STACK] = observe_stack,
 };
 
-uint64_t observe_now_ns(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return (uint64_t)t.tv_sec * 1000000000ULL + (uint64_t)t.tv_nsec;
-}
-
 struct ledger_at observe_at(struct ckpt_observe *o, const struct trace_head *h)
 {
 	return (struct ledger_at){ .time_ns = h->time_ns,
@@ -184,7 +176,7 @@ int observe_greet(struct ckpt_observe *o)
 	event_text(e, "kernel", u.release);
 	event_uint(e, "wall_time_ns",
 		   (uint64_t)wall.tv_sec * 1000000000ULL + (uint64_t)wall.tv_nsec -
-			   (observe_now_ns() - o->start_ns));
+			   (now_ns() - o->start_ns));
 	event_uint(e, "mono_ns", o->start_ns);
 	size_t n = o->n_targets < 16 ? o->n_targets : 16;
 	struct ckpt_member *m = event_below(e, n);
@@ -213,7 +205,7 @@ int observe_greet(struct ckpt_observe *o)
 static int resync(struct ckpt_observe *o, struct ckpt_err **err)
 {
 	struct observe_compared c = { 0 }, mended = { 0 };
-	uint64_t begin = observe_now_ns();
+	uint64_t begin = now_ns();
 	int rc;
 
 	o->resync = false;
@@ -223,7 +215,7 @@ static int resync(struct ckpt_observe *o, struct ckpt_err **err)
 		rc = observe_compare(o, NULL, 0, true, &mended, err);
 	observe_differences_done(&mended.differences);
 	/* A snapshot of many processes takes a while: let us do other things, too. */
-	o->resync_ns = observe_now_ns();
+	o->resync_ns = now_ns();
 	o->resync_cost_ns = o->resync_ns - begin;
 	for (size_t i = 0; i < c.differences.n && o->lost_since_audit; i++) {
 		const struct observe_difference *d = &c.differences.row[i];
@@ -248,7 +240,7 @@ static bool is_time_to_resync(const struct ckpt_observe *o)
 {
 	uint64_t rest = o->resync_cost_ns * 10 > RESYNC_NS ? o->resync_cost_ns * 10 : RESYNC_NS;
 
-	return o->resync && (!o->resync_ns || observe_now_ns() - o->resync_ns > rest);
+	return o->resync && (!o->resync_ns || now_ns() - o->resync_ns > rest);
 }
 
 int ckpt_observe_next(struct ckpt_observe *o, ckpt_event_fn *fn, void *userdata,
@@ -323,7 +315,7 @@ static int fill(struct ckpt_observe *o, struct ckpt_err **err)
 	for (size_t i = 0; i < o->n_told; i++)
 		o->told[i].before = o->told[i].count;
 	o->n_events = 0;
-	o->start_ns = o->audit_ns = observe_now_ns();
+	o->start_ns = o->audit_ns = now_ns();
 	return rc;
 }
 

@@ -148,7 +148,6 @@ struct ckpt_observe {
 /* Take records up to `max`, and not those that begin after until_ns (0: all that there are). Number
  * taken, or negative. */
 int observe_take(struct ckpt_observe *o, size_t max, uint64_t until_ns, struct ckpt_err **err);
-uint64_t observe_now_ns(void);
 /* "start" and what is known then, if that has not been told yet. 0 or o->stop. */
 int observe_greet(struct ckpt_observe *o);
 void observe_tell_lost(struct ckpt_observe *o, uint64_t time_ns);

@@ -239,7 +239,7 @@ static int drain(struct ckpt_observe *o, uint64_t until_ns, struct ckpt_err **er
 			continue;
 		}
 		/* A record is being written, and those behind it wait for it. */
-		uint64_t now = observe_now_ns();
+		uint64_t now = now_ns();
 
 		if (!stuck_ns)
 			stuck_ns = now;
@@ -314,9 +314,9 @@ static void forget_locks(struct ledger *l)
 /* Let those who have something to report do so, for a while. */
 static int rest(struct ckpt_observe *o, unsigned int ms, struct ckpt_err **err)
 {
-	uint64_t end = observe_now_ns() + ms * 1000000ULL;
+	uint64_t end = now_ns() + ms * 1000000ULL;
 
-	while (!o->stop && observe_now_ns() < end) {
+	while (!o->stop && now_ns() < end) {
 		int n = observe_take(o, 1024, 0, err);
 
 		if (n < 0)
@@ -338,7 +338,7 @@ static int one_pass(struct audit_pass *a, struct ckpt_err **err)
 	int rc;
 
 	forget_touches(o);
-	a->begin_ns = o->ledger.audit_ns = observe_now_ns();
+	a->begin_ns = o->ledger.audit_ns = now_ns();
 	a->number = ++o->passes;
 	rc = snapshot_take(o->loader, a->pids, a->n_pids,
 			   observe_follows(o, TRACE_MAP) ? SNAPSHOT_ALL
@@ -346,7 +346,7 @@ static int one_pass(struct audit_pass *a, struct ckpt_err **err)
 			   &a->s, &why);
 	if (rc < 0)
 		return ckpt_fail_loader(err, rc, &why);
-	rc = drain(o, observe_now_ns(), err);
+	rc = drain(o, now_ns(), err);
 	if (rc == 0) {
 		o->ledger.calls.silent = true; /* what is mended is no event */
 		rc = compare_all(a) < 0 ? ckpt_fail_nomem(err) : 0;
@@ -441,8 +441,8 @@ int observe_compare(struct ckpt_observe *o, const pid_t *pids, size_t n, bool me
 	if (rc < 0)
 		return ckpt_fail_nomem(err);
 	/* Nothing is left to look at, but what has happened wants to be told. */
-	o->ledger.audit_ns = observe_now_ns();
-	rc = a.n_pids ? passes(&a, &before, err) : drain(o, observe_now_ns(), err);
+	o->ledger.audit_ns = now_ns();
+	rc = a.n_pids ? passes(&a, &before, err) : drain(o, now_ns(), err);
 	o->ledger.audit_ns = 0;
 	forget_touches(o);
 	forget_locks(&o->ledger);
@@ -495,7 +495,7 @@ static struct ckpt_member *difference_members(const struct observe_differences *
 static int tell_audit(struct ckpt_observe *o, const struct observe_compared *c, bool balanced,
 		      uint64_t begin_ns)
 {
-	const struct ledger_at at = { .time_ns = observe_now_ns() };
+	const struct ledger_at at = { .time_ns = now_ns() };
 	const struct observe_differences *const lists[] = { &o->found, &c->differences };
 	size_t n = 0, n_lost = 0;
 	struct ckpt_member *rows = difference_members(lists, 2, &n);
@@ -530,7 +530,7 @@ int ckpt_observe_audit(struct ckpt_observe *o, ckpt_event_fn *fn, void *userdata
 		       bool *ret_balanced, struct ckpt_err **err)
 {
 	struct observe_compared c = { 0 };
-	uint64_t begin = observe_now_ns();
+	uint64_t begin = now_ns();
 	int rc;
 
 	o->fn = fn;
@@ -543,7 +543,7 @@ int ckpt_observe_audit(struct ckpt_observe *o, ckpt_event_fn *fn, void *userdata
 	bool balanced = !c.differences.total && !o->found.total;
 
 	if (rc == 0) {
-		o->audited_ns = observe_now_ns();
+		o->audited_ns = now_ns();
 		o->audited_balanced = balanced;
 	}
 	for (size_t i = 0; lost && i < c.differences.n; i++)

@@ -89,7 +89,7 @@ static void answer(struct ckpt_observe *o, const struct provenance_request *r, c
 	e = t && t->table ? ledger_fd(t->table, r->fd) : NULL;
 	if (!e || !e->made_ns || !e->by)
 		return;
-	tracer_age(observe_now_ns() - e->made_ns, age, sizeof(age));
+	tracer_age(now_ns() - e->made_ns, age, sizeof(age));
 
 	int n = snprintf(buf, size, "%s %s ago by %s", verb_of(e->by), age, e->maker);
 
@@ -142,7 +142,7 @@ static int listen_at(struct observe_offer *f)
 	char nascent[64];
 	int rc = -EEXIST;
 
-	snprintf(nascent, sizeof(nascent), ".new-%d-%" PRIx64, getpid(), observe_now_ns());
+	snprintf(nascent, sizeof(nascent), ".new-%d-%" PRIx64, getpid(), now_ns());
 	snprintf(un.sun_path, sizeof(un.sun_path), "/proc/self/fd/%d/%s", f->dir, nascent);
 	if (bind(f->listening, (const struct sockaddr *)&un, sizeof(un)) < 0)
 		return -errno;

@@ -329,7 +329,7 @@ int ckpt_observe_view(struct ckpt_observe *o, const struct ckpt_observed **ret,
 	v->v.events = o->n_events;
 	v->v.lost = o->lost;
 	v->v.start_ns = o->start_ns;
-	v->v.now_ns = observe_now_ns();
+	v->v.now_ns = now_ns();
 	observe_view_free(o->view);
 	o->view = v;
 	*ret = &v->v;

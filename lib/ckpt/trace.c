@@ -50,11 +50,6 @@ static int do_ptrace(int request, pid_t tid, void *addr, void *data)
 	return ptrace((enum __ptrace_request)request, tid, addr, data) < 0 ? -errno : 0;
 }
 
-static void *as_ptr(uint64_t v)
-{
-	return (void *)(uintptr_t)v;
-}
-
 /* PTRACE_*_SYSCALL_USER_DISPATCH_CONFIG, Linux 6.4; PR_SYS_DISPATCH_INCLUSIVE_ON is newer still. */
 #define SET_DISPATCH	   0x4210
 #define GET_DISPATCH	   0x4211

@@ -37,12 +37,10 @@ void tracer_age(uint64_t ns, char *buf, size_t size)
 
 void tracer_since(const struct ckpt_tracer *t, char *buf, size_t size)
 {
-	struct timespec mono = { 0 };
 	char age[40], when[40] = "?";
 	struct tm tm;
 
-	clock_gettime(CLOCK_MONOTONIC, &mono);
-	uint64_t now = (uint64_t)mono.tv_sec * 1000000000ULL + (uint64_t)mono.tv_nsec;
+	uint64_t now = now_ns();
 	uint64_t ns = now > t->since_ns ? now - t->since_ns : 0;
 	time_t wall = time(NULL) - (time_t)(ns / 1000000000);
 

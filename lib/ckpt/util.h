@@ -140,12 +140,23 @@ static inline int pwrite_all(int fd, const void *data, size_t len, uint64_t offs
 }
 
 /* Microseconds of the monotonic clock. */
-static inline uint64_t now_us(void)
+static inline uint64_t now_ns(void)
 {
 	struct timespec t;
 
 	clock_gettime(CLOCK_MONOTONIC, &t);
-	return (uint64_t)t.tv_sec * 1000000 + (uint64_t)t.tv_nsec / 1000;
+	return (uint64_t)t.tv_sec * 1000000000 + (uint64_t)t.tv_nsec;
+}
+
+static inline uint64_t now_us(void)
+{
+	return now_ns() / 1000;
+}
+
+/* An address, or another number that a call takes in the place of one. */
+static inline void *as_ptr(uint64_t v)
+{
+	return (void *)(uintptr_t)v;
 }
 
 #endif

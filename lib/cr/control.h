@@ -9,10 +9,11 @@
  *
  * A request, step by step:
  *
- *  1 ask      The checkpointer fills in the request (dest and so on), opens `joined` for its id,
- *             and writes `request` last. Two checkpointers do not do so at once: each holds a
- *             thread of the process by ptrace(2) meanwhile. Then it sends CR_SIGNUM to each thread
- *             but the hidden one, and to those that are born later.
+ *  1 ask      The checkpointer stops all threads by ptrace(2), so that nobody executes another
+ *             program meanwhile, and no other checkpointer does the same. It fills in the request
+ *             (dest and so on), opens `joined` for its id, writes `request` last, and sends
+ *             CR_SIGNUM to each thread but the hidden one, and to those that are born later in the
+ *             same way. A thread that blocks the signal gets it when it does not any more.
  *  2 join     A thread that gets the signal, and is in no critical section, adds itself to
  *             `joined` and `members`, and runs its callbacks up to their cr_checkpoint(). The first
  *             one wakes the hidden thread, whose callbacks come before all others.

@@ -18,11 +18,9 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "loader.h"
+#include "with_loader.h"
 
 #define SECOND 1000000000LL
-
-static struct loader *loader;
 
 struct told {
 	struct rec_delivery row[16];
@@ -193,24 +191,6 @@ static void test_delivery_open__rings_of_the_dead_are_taken_over(void **state)
 	assert_int_equal(delivery_open(loader, &d[n], NULL), -EBUSY);
 	while (n)
 		delivery_close(d[--n]);
-}
-
-static int group_setup(void **state)
-{
-	struct loader_why why = { 0 };
-
-	(void)state;
-	if (loader_open(&loader, &why) == 0)
-		return 0;
-	fprintf(stderr, "%s (%s)\n", why.what, why.remedy);
-	return -1;
-}
-
-static int group_teardown(void **state)
-{
-	(void)state;
-	loader_close(loader);
-	return 0;
 }
 
 int main(void)

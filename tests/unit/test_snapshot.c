@@ -38,7 +38,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "loader.h"
+#include "with_loader.h"
 
 #define SECOND 1000000000ULL
 
@@ -55,8 +55,6 @@ struct child {
 	struct told *told;
 	struct snapshot *snap;
 };
-
-static struct loader *loader;
 
 static uint64_t now_ns(clockid_t clock)
 {
@@ -979,24 +977,6 @@ static void test_loader_open__without_privilege(void **state)
 	}
 	assert_int_equal(waitpid(pid, &status, 0), pid);
 	assert_int_equal(status, 0);
-}
-
-static int group_setup(void **state)
-{
-	struct loader_why why = { 0 };
-
-	(void)state;
-	if (loader_open(&loader, &why) == 0)
-		return 0;
-	fprintf(stderr, "%s (%s)\n", why.what, why.remedy);
-	return -1;
-}
-
-static int group_teardown(void **state)
-{
-	(void)state;
-	loader_close(loader);
-	return 0;
 }
 
 int main(void)
