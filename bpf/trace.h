@@ -27,6 +27,7 @@
 #define TRACE_STACK_WORDS  96	 /* by which a known stack is recognized */
 #define TRACE_STACK_WAYS   8	 /* known stacks of the same place */
 #define TRACE_STACKS_KNOWN 8192
+#define TRACE_RECORD_MAX   32768 /* bytes of a record, its length in the ring included */
 
 enum trace_type {
 	TRACE_NONE = 0,

@@ -20,6 +20,7 @@
 
 #define RING_MIN ((size_t)64 << 10)
 #define RING_MAX ((size_t)1 << 30)
+_Static_assert(TRACE_RECORD_MAX <= RING_MIN, "");
 
 /* What is not seen without a tracepoint. Those of a program's SEC("tp_btf/...") are looked up by
  * the program's name. */

@@ -5,11 +5,12 @@
 
 #include "tracing.h"
 
-/* The ring as the kernel maps it: the reader's position, the writer's, and the data twice in a row,
- * so that no record is ever in two parts. */
+/* The ring as the kernel maps it: the reader's position, the writer's, and the data, at the end of
+ * which it begins again, so that no record is ever in two parts. */
 struct tracing_ring {
 	int fd; /* borrowed from the map */
 	size_t bytes, page_bytes;
+	size_t map_bytes; /* at producer */
 	volatile unsigned long *consumer;	/* owned */
 	const volatile unsigned long *producer; /* owned */
 	const unsigned char *data;

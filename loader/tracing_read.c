@@ -21,12 +21,13 @@ int tracing_ring_open(struct tracing_ring *r, int fd, size_t bytes)
 	r->fd = fd;
 	r->bytes = bytes;
 	r->page_bytes = (size_t)sysconf(_SC_PAGESIZE);
+	/* All that the kernel would give, the data twice, would count as resident twice. */
+	r->map_bytes = r->page_bytes + bytes + TRACE_RECORD_MAX;
 	map = mmap(NULL, r->page_bytes, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
 	if (map == MAP_FAILED)
 		return -errno;
 	r->consumer = (void *)map;
-	map = mmap(NULL, r->page_bytes + 2 * bytes, PROT_READ, MAP_SHARED, fd,
-		   (off_t)r->page_bytes);
+	map = mmap(NULL, r->map_bytes, PROT_READ, MAP_SHARED, fd, (off_t)r->page_bytes);
 	if (map == MAP_FAILED)
 		return -errno;
 	r->producer = (void *)map;
@@ -40,7 +41,7 @@ void tracing_ring_close(struct tracing_ring *r)
 	if (r->consumer)
 		munmap((void *)(uintptr_t)r->consumer, r->page_bytes);
 	if (r->producer)
-		munmap((void *)(uintptr_t)r->producer, r->page_bytes + 2 * r->bytes);
+		munmap((void *)(uintptr_t)r->producer, r->map_bytes);
 	r->consumer = NULL;
 	r->producer = NULL;
 }
