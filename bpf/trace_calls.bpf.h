@@ -187,18 +187,24 @@ SEC("tp_btf/sys_exit")
 
 int BPF_PROG(trace_sys_exit, struct pt_regs *regs, long ret)
 {
-	struct task_struct *task = bpf_get_current_task_btf();
-	bool compat = task->thread_info.status & TS_COMPAT;
-	struct observed *self;
-	struct call c = {};
 	__u64 nr = regs->orig_ax;
+	struct task_struct *task;
+	struct observed *self;
+	struct call c;
+	bool compat;
 	__u8 kind;
 
-	if (nr >= CALLS_MAX || (!compat && call_kind[nr] == CALL_NONE))
+	/* This is all that most calls of the machine pay for: no call, and no stack to clear. */
+	if (nr >= CALLS_MAX || !(call_kind[nr] | compat_call[nr]))
+		return 0;
+	task = bpf_get_current_task_btf();
+	compat = task->thread_info.status & TS_COMPAT;
+	if (!compat && call_kind[nr] == CALL_NONE)
 		return 0;
 	self = observed_get(task);
 	if (!self)
 		return 0;
+	__builtin_memset(&c, 0, sizeof(c));
 	c.ret = ret;
 	if (compat) {
 		nr = compat_turn(&c, regs, (__u32)nr);
