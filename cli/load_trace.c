@@ -139,6 +139,17 @@ static int leave_home(int *ready)
 	return 0;
 }
 
+static int say_unseen(void *userdata, const struct ckpt_event *e)
+{
+	const struct ckpt_member *unseen = ckpt_event_member(e, "unseen");
+
+	(void)userdata;
+	for (size_t i = 0; unseen && i < unseen->n; i++)
+		fprintf(stderr, "ebpf-ckpt: note: this kernel does not tell of %s\n",
+			unseen->member[i].text);
+	return 0;
+}
+
 /* Whatever was blocked or ignored before: these end us. */
 static int take_signals(struct tracer *r)
 {
@@ -192,7 +203,10 @@ static int run_tracer(const struct load_trace *t, const struct cli_common *c, co
 		return cli_fail(c, "cannot trace", rc, err);
 	}
 	observe_be_prompt();
-	rc = say_ready(ready);
+	/* The first event is "start". */
+	rc = ckpt_observe_next(r.o, c->quiet ? NULL : say_unseen, NULL, &err);
+	if (rc >= 0)
+		rc = say_ready(ready);
 	if (rc == 0)
 		rc = keep_ledger(&r, &err);
 	ckpt_observe_close(r.o);

@@ -161,6 +161,14 @@ int explain_load(struct loader_why *why, int rc)
 	if (rc == -ENOSYS)
 		return why_set(why, rc, "boot a kernel with CONFIG_BPF_SYSCALL=y",
 			       "this kernel has no eBPF");
+	if (rc == -EMFILE || rc == -ENFILE)
+		return why_set(why, rc,
+			       "allow more open files: ulimit -n 1024, or sysctl fs.file-max",
+			       "too few descriptors are left to load the eBPF programs: %s",
+			       strerror(-rc));
+	if (rc == -ENOMEM)
+		return why_set(why, rc, "free some, or raise the memory limit of our cgroup",
+			       "no memory for the eBPF programs");
 	return why_set(why, rc, "Linux 6.1 or later is needed",
 		       "cannot load the eBPF programs: %s%s%s", strerror(-rc),
 		       libbpf_said[0] ? ": " : "", libbpf_said);
