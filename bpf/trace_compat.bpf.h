@@ -17,7 +17,8 @@
 #define COMPAT_IPC	       117
 #define COMPAT_MMAP2	       192 /* its offset is in pages */
 
-/* By number: the call of 64-bit programs. Source: asm/unistd_32.h. */
+/* By number: the call of 64-bit programs, or, where an argument tells which, one of them. Source:
+ * asm/unistd_32.h. */
 static const volatile __u16 compat_call[CALLS_MAX] = {
 	[5] = NR_open,
 	[6] = NR_close,
@@ -31,7 +32,9 @@ static const volatile __u16 compat_call[CALLS_MAX] = {
 	[63] = NR_dup2,
 	[90] = NR_mmap,
 	[91] = NR_munmap,
+	[COMPAT_SOCKETCALL] = NR_socket,
 	[104] = NR_setitimer,
+	[COMPAT_IPC] = NR_shmat,
 	[120] = NR_clone,
 	[125] = NR_mprotect,
 	[163] = NR_mremap,

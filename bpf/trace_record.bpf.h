@@ -110,6 +110,7 @@ struct scratch {
 	__u64 walk, walk_mnt, walk_root, end, file_id, task, vma;
 	__u8 rec[SCRATCH_BYTES];
 };
+
 _Static_assert(sizeof(struct scratch) <= TRACE_RECORD_MAX, "");
 
 struct {

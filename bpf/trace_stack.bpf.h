@@ -31,6 +31,7 @@ struct stack_scratch {
 	struct trace_stack rec;
 	__u8 bytes[TRACE_STACK_BYTES];
 };
+
 _Static_assert(sizeof(struct stack_scratch) <= TRACE_RECORD_MAX, "");
 
 struct {

@@ -408,7 +408,9 @@ int loader_open(struct loader **ret, struct loader_why *why)
 	snapshot_bpf__destroy(skel);
 	if (rc < 0) {
 		loader_close(l);
-		return why_set(why, rc, NULL, "cannot keep the eBPF programs: %s", strerror(-rc));
+		return rc == -EMFILE ? explain_load(why, rc)
+				     : why_set(why, rc, NULL, "cannot keep the eBPF programs: %s",
+					       strerror(-rc));
 	}
 	*ret = l;
 	return 0;

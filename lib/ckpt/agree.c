@@ -356,7 +356,7 @@ static int look_at(struct agree *a, size_t i, struct ckpt_err **err)
 	c = &p->m.now;
 	/* Counting threads costs more: only when it may be that all are there. */
 	return c->arrived && c->arrived == (c->joined & CR_JOINED_COUNT) &&
-	       meet_all_arrived(&p->m, meet_count_threads(p->m.pid));
+	       meet_all_arrived_running(&p->m);
 }
 
 /* ---- too late ---- */

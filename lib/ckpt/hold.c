@@ -88,6 +88,7 @@ static int wait_for_all(struct hold *h)
 			continue;
 		}
 		forget(h->late, &h->n_late, i);
+		h->stopped |= rc == 0 && stop;
 		if (rc == 0 && pids_add(&h->tid, &h->n, tid) < 0) {
 			trace_resume(tid, PTRACE_DETACH, 0);
 			return -ENOMEM;
@@ -103,13 +104,15 @@ int hold_all(struct hold *h, pid_t pid)
 	int rc = 0;
 
 	hold_settle(h);
+	h->stopped = false;
 	if (now_us() < h->not_before_us)
 		return -EAGAIN;
 	/* Again: exec(2) forgets that one was asked. */
 	for (size_t i = 0; i < h->n_late; i++)
 		trace_interrupt(h->late[i]);
-	/* Until a listing shows none that is new. */
-	for (int i = 0; rc == 0 && n_new; i++) {
+	/* Until those that stand still are as many as there are, or a listing shows none that is
+	 * new. */
+	for (int i = 0; rc == 0 && n_new && !(h->n && h->n == pids_count(pid)); i++) {
 		size_t late = h->n_late;
 
 		rc = ask_all(h, pid, &n_new);

@@ -6,6 +6,7 @@
 #ifndef CKPT_HOLD_H
 #define CKPT_HOLD_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/types.h>
@@ -13,6 +14,7 @@
 struct hold {
 	pid_t *tid; /* owned: those that are stopped */
 	size_t n;
+	bool stopped; /* the process was stopped by a signal already */
 	/* Owned: asked to stop, but they wait in the kernel where nothing interrupts them. They are
 	 * let go as soon as they have come out: hold_settle(). */
 	pid_t *late;

@@ -129,17 +129,6 @@ int meet_read(struct meeting *m)
 	return rc;
 }
 
-/* ---- threads ---- */
-
-size_t meet_count_threads(pid_t pid)
-{
-	char leader = pids_state(pid, pid);
-	size_t n;
-
-	free(pids_threads(pid, &n));
-	return n && (leader == 'Z' || leader == 'X') ? n - 1 : n;
-}
-
 /* ---- asking ---- */
 
 /* By a stopped thread: exchange what the process does upon the signal. */
@@ -354,14 +343,15 @@ static int ask_held(struct meeting *m, pid_t tid, const struct meet_request *q,
 int meet_ask(struct meeting *m, const struct meet_request *q,
 	     const struct cr_control_action *action, struct ckpt_err **err)
 {
-	bool stopped = pids_state(m->pid, m->pid) == 'T';
 	struct meet_request asked = *q;
+	bool stopped;
 	int rc;
 
-	if (stopped)
-		finish_earlier(m);
+	finish_earlier(m);
 	rc = hold_all(&m->hold, m->pid);
+	stopped = m->hold.stopped;
 	asked.held |= stopped;
+	m->seen_us = now_us();
 	if (rc == -ESRCH) {
 		m->gone = true;
 		rc = 0;
@@ -470,6 +460,18 @@ bool meet_all_arrived(const struct meeting *m, size_t n)
 {
 	return n && m->now.request == m->id && m->now.arrived == n &&
 	       (m->now.joined & CR_JOINED_COUNT) == n;
+}
+
+bool meet_all_arrived_running(const struct meeting *m)
+{
+	size_t n = pids_count(m->pid);
+	char leader;
+
+	/* A leader that has ended counts as long as others live. */
+	if (n < 2 || !meet_all_arrived(m, n - 1))
+		return meet_all_arrived(m, n);
+	leader = pids_state(m->pid, m->pid);
+	return leader == 'Z' || leader == 'X';
 }
 
 /* ---- deciding ---- */

@@ -75,8 +75,8 @@ int meet_send(struct meeting *m);
 void meet_send_members(struct meeting *m);
 /* After meet_read(): have all threads of the process, of which there are `n`, arrived? */
 bool meet_all_arrived(const struct meeting *m, size_t n);
-/* How many threads live; 0: none. */
-size_t meet_count_threads(pid_t pid);
+/* The same, of a process that runs. */
+bool meet_all_arrived_running(const struct meeting *m);
 
 /*
  * Tell the result, with all threads frozen, `tid` being one of them. result: of cr_checkpoint();

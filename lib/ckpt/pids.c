@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 int pids_add(pid_t **list, size_t *n, pid_t pid)
 {
@@ -88,6 +89,16 @@ pid_t *pids_threads(pid_t pid, size_t *ret_n)
 		closedir(d);
 	*ret_n = n;
 	return tid;
+}
+
+size_t pids_count(pid_t pid)
+{
+	struct stat st;
+	char path[64];
+
+	/* The kernel counts threads as if they were subdirectories: fs/proc/base.c. */
+	snprintf(path, sizeof(path), "/proc/%d/task", pid);
+	return stat(path, &st) == 0 && st.st_nlink > 2 ? st.st_nlink - 2 : 0;
 }
 
 char pids_state(pid_t pid, pid_t tid)

@@ -23,5 +23,7 @@ bool pids_catches(pid_t pid, int sig);
 bool pids_blocks(pid_t pid, pid_t tid, int sig);
 /* Its threads, those too that have ended and wait for somebody. malloc'd. */
 pid_t *pids_threads(pid_t pid, size_t *ret_n);
+/* How many those are, for a tenth of the price; 0: it is not there. */
+size_t pids_count(pid_t pid);
 
 #endif

@@ -187,7 +187,7 @@ int target_arrive(struct target *t, int timeout_ms)
 			return rc;
 		if (t->m.now.vote)
 			return 2;
-		if (meet_all_arrived(&t->m, meet_count_threads(t->pid)))
+		if (meet_all_arrived_running(&t->m))
 			return 1;
 		tick();
 	} while (now_us() < until);
