@@ -92,8 +92,11 @@ __noinline int fd_new(struct call *c, __s32 fd, const struct origin *origin)
 			sock_fill(sock, (void *)out->file.sock_id);
 			s->at = sizeof(*out) + sizeof(*sock);
 			if (sock->protocol == IPPROTO_TCP &&
-			    (sock->family == AF_INET || sock->family == AF_INET6))
+			    (sock->family == AF_INET || sock->family == AF_INET6)) {
 				sock_watch(out);
+				/* Again: what changes from now on is told. */
+				sock->state = sock_state((void *)sock->sock_id);
+			}
 		}
 		out->file.names_len = names_put(s, file);
 	}

@@ -110,6 +110,11 @@ static __always_inline __u32 names_put(struct scratch *s, struct file *file)
 	return names_walk(s);
 }
 
+static __always_inline __u16 sock_state(struct sock *sk)
+{
+	return kread(sock, sk, __sk_common.skc_state);
+}
+
 static __always_inline void sock_fill(struct trace_sock *out, struct sock *sk)
 {
 	struct unix_sock *unix = (void *)sk;
@@ -118,7 +123,7 @@ static __always_inline void sock_fill(struct trace_sock *out, struct sock *sk)
 	out->family = kread(sock, sk, __sk_common.skc_family);
 	out->type = kread(sock, sk, sk_type);
 	out->protocol = kread(sock, sk, sk_protocol);
-	out->state = kread(sock, sk, __sk_common.skc_state);
+	out->state = sock_state(sk);
 	out->netns_inum = kread(net, kread(sock, sk, __sk_common.skc_net.net), ns.inum);
 	if (out->family == AF_UNIX)
 		out->peer_id = (__u64)kread(unix_sock, unix, peer);

@@ -6,6 +6,8 @@
 #ifndef EBPF_CKPT_TRACE_SOCK_BPF_H
 #define EBPF_CKPT_TRACE_SOCK_BPF_H
 
+#define TCP_CLOSE 7 /* netinet/tcp.h */
+
 SEC("tp_btf/inet_sock_set_state")
 
 int BPF_PROG(trace_sock_state, struct sock *sk, int from, int to)
@@ -34,9 +36,14 @@ int BPF_PROG(trace_sock_state, struct sock *sk, int from, int to)
 		out->received_bytes = BPF_CORE_READ(tcp, bytes_received);
 	}
 	record_submit(out);
+	/* The last one of a socket that no descriptor refers to. */
+	if (to == TCP_CLOSE && !BPF_CORE_READ(sk, sk_socket))
+		bpf_map_delete_elem(&sockets, &id);
 	return 0;
 }
 
+/* Of those that were closed already. A run of this that is missed leaves a number behind, no more.
+ */
 SEC("tp_btf/tcp_destroy_sock")
 
 int BPF_PROG(trace_sock_destroy, struct sock *sk)

@@ -99,6 +99,7 @@ size_t tracing_lost(struct tracing *t, const struct tracing_lost **ret);
 struct tracing_missing {
 	const char *tracepoint; /* which this kernel does not have; static */
 	const char *what;	/* that is therefore not seen; static */
+	uint64_t types;		/* mask of 1 << enum trace_type: not all of these are told */
 };
 
 size_t tracing_missing(const struct tracing *t, const struct tracing_missing **ret);

@@ -54,7 +54,8 @@ struct ledger_object {
 	char *name;	       /* owned: path, or what a person would call it; "" */
 	int last_fd;	       /* under which it was seen last; for the output */
 	bool listens;	       /* name is its own address, else that of its peer (sockets) */
-	uint32_t sock_state;   /* TCP_*, as reported last; 0: not reported */
+	uint32_t sock_state;   /* TCP_*; 0: not followed */
+	uint64_t state_ns;     /* when that was reported last; 0: never */
 	unsigned int refs;     /* descriptors in the ledger */
 };
 
@@ -269,6 +270,7 @@ struct ledger_count *ledger_count(struct ledger_process *p, const char *kind);
 struct ledger_file {
 	uint64_t file_id, inode_id, sock_id;
 	const char *kind, *name;
+	uint32_t sock_state; /* of an object that is new */
 };
 
 struct ledger_table *ledger_table(const struct ledger *l, uint64_t files_id);

@@ -103,6 +103,7 @@ static int object_new(struct ledger *l, const struct ledger_file *f, struct ledg
 		.sock_id = f->sock_id,
 		.number = l->n_objects + 1,
 		.kind = f->kind,
+		.sock_state = f->sock_state,
 		.name = strdup(f->name ? f->name : ""),
 	};
 	if (!o->name || (o->file_id && idmap_put(&l->objects, o->file_id, o) < 0)) {
@@ -130,12 +131,19 @@ static int object_tell(struct ledger *l, struct ledger_object *o, const struct l
 	o->name = name;
 	o->inode_id = f->inode_id;
 	o->sock_id = f->sock_id;
+	o->sock_state = f->sock_state;
 	/* Counted under the kind that it had: that count goes on, so that it balances. */
 	o->told_kind = f->kind;
 	if (o->sock_id)
 		idmap_put(&l->socks, o->sock_id, o);
 	*ret = o;
 	return 0;
+}
+
+static bool is_same(const struct ledger_object *o, const struct ledger_file *f)
+{
+	return o->inode_id == f->inode_id && o->kind == f->kind &&
+	       (!o->sock_id || !f->sock_id || o->sock_id == f->sock_id);
 }
 
 /*
@@ -148,8 +156,7 @@ static int object_get(struct ledger *l, const struct ledger_file *f, struct ledg
 
 	if (o && o->kind == LEDGER_UNKNOWN && !o->told_kind && f->kind != LEDGER_UNKNOWN)
 		return object_tell(l, o, f, ret);
-	if (o &&
-	    ((o->inode_id == f->inode_id && o->kind == f->kind) || f->kind == LEDGER_UNKNOWN)) {
+	if (o && (is_same(o, f) || f->kind == LEDGER_UNKNOWN)) {
 		*ret = o;
 		return 0;
 	}

@@ -289,7 +289,15 @@ static int open_tracing(struct ckpt_observe *o, const struct ckpt_observe_opts *
 	if (rc < 0)
 		return rc;
 	rc = tracing_open(&options, &o->tracing, &why);
-	return rc < 0 ? ckpt_fail_loader(err, rc, &why) : 0;
+	if (rc < 0)
+		return ckpt_fail_loader(err, rc, &why);
+	/* What is told in part cannot be compared with what there is. */
+	const struct tracing_missing *missing;
+	size_t n = tracing_missing(o->tracing, &missing);
+
+	for (size_t i = 0; i < n; i++)
+		o->types &= missing[i].types == ~0ULL ? ~0ULL : ~missing[i].types;
+	return 0;
 }
 
 /* The ledger begins with what a snapshot tells, tracing being on since before. */

@@ -14,6 +14,8 @@
 #include "session.h"
 #include "tracing.h"
 
+#include <string.h>
+
 /* ---- observe_event.c: events as trees of values ---- */
 
 #define EVENT_MEMBERS_MAX 64
@@ -97,6 +99,15 @@ struct observe_inventory {
 	size_t n, size;
 };
 
+/* A state of a socket that nobody observed is known to have, perhaps yet: the call that has made it
+ * reports a moment later. */
+struct observe_early {
+	uint64_t sock_id, time_ns;
+	uint32_t state;
+};
+
+#define OBSERVE_EARLY_MAX 64
+
 struct ckpt_observe {
 	struct ckpt_session *session; /* borrowed */
 	struct loader *loader;	      /* the session's */
@@ -107,6 +118,8 @@ struct ckpt_observe {
 	uint64_t cgroup_id;
 	bool all;
 	uint64_t types; /* mask of 1 << enum trace_type: what is followed */
+	struct observe_early early[OBSERVE_EARLY_MAX]; /* the last ones, in turn */
+	size_t n_early;
 	pid_t *targets; /* owned */
 	size_t n_targets;
 	/* Where events go: of the call that is under way. */
@@ -181,10 +194,16 @@ int observe_tell_process(struct ckpt_observe *o, const struct ledger_at *at,
 
 void observe_offer_free(struct observe_offer *f); /* NULL is fine */
 
-/* Are records of this type asked for? */
+/* Are all records of this type asked for, and told? */
 static inline bool observe_follows(const struct ckpt_observe *o, enum trace_type type)
 {
 	return o->types >> type & 1;
+}
+
+/* TCP_* of a socket of this kind, if it is followed; 0: it is not. */
+static inline uint32_t observe_state(const struct ckpt_observe *o, const char *kind, uint32_t state)
+{
+	return observe_follows(o, TRACE_SOCK_STATE) && !strcmp(kind, "tcp") ? state : 0;
 }
 
 /* ---- observe_audit.c ---- */

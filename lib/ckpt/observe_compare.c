@@ -71,12 +71,24 @@ static unsigned int under_way(const struct audit_pass *a, uint64_t mm_id, uint64
 
 /* ---- descriptors ---- */
 
+/* Of a connection that is followed; 0: of another kind. */
+static uint32_t state_of(const struct ckpt_observe *o, const struct rec_file *f)
+{
+	return f->sock_id ? observe_state(o, observe_kind(&f->inode, f, ""), f->sk_state) : 0;
+}
+
+static const char *state_words(uint32_t state)
+{
+	return state ? name_of_state(state) : "";
+}
+
 static void describe_entry(char *buf, const struct ledger_fd *e)
 {
 	if (e)
-		snprintf(buf, TEXT_MAX, "%s%s%s, object %" PRIu64 "%s", ledger_kind(e->object),
-			 e->object->name[0] ? " " : "", e->object->name, e->object->number,
-			 e->cloexec ? ", close-on-exec" : "");
+		snprintf(buf, TEXT_MAX, "%s%s%s%s%s, object %" PRIu64 "%s", ledger_kind(e->object),
+			 e->object->name[0] ? " " : "", e->object->name,
+			 e->object->sock_state ? ", " : "", state_words(e->object->sock_state),
+			 e->object->number, e->cloexec ? ", close-on-exec" : "");
 	else
 		snprintf(buf, TEXT_MAX, "free");
 }
@@ -90,21 +102,24 @@ static void describe_row(const struct ckpt_observe *o, char *buf, const struct s
 	const struct rec_file *f = row->rec;
 	const struct ledger_object *obj = idmap_get(&o->ledger.objects, f->inode.file_id);
 	char number[40] = "unknown object";
+	uint32_t state = state_of(o, f);
 
 	if (obj)
 		snprintf(number, sizeof(number), "object %" PRIu64, obj->number);
-	snprintf(buf, TEXT_MAX, "%s %s, %s%s", observe_kind(&f->inode, f, row->path), row->path,
-		 number, f->cloexec ? ", close-on-exec" : "");
+	snprintf(buf, TEXT_MAX, "%s %s%s%s, %s%s", observe_kind(&f->inode, f, row->path), row->path,
+		 state ? ", " : "", state_words(state), number,
+		 f->cloexec ? ", close-on-exec" : "");
 }
 
 /* What the snapshot tells of a file, in the ledger's words. */
-static struct ledger_file file_of(const struct snap_file *row)
+static struct ledger_file file_of(const struct ckpt_observe *o, const struct snap_file *row)
 {
 	const struct rec_file *f = row->rec;
 
 	return (struct ledger_file){ .file_id = f->inode.file_id,
 				     .inode_id = f->inode.inode_id,
 				     .sock_id = f->sock_id,
+				     .sock_state = state_of(o, f),
 				     .kind = observe_kind(&f->inode, f, row->path),
 				     .name = f->sock_id ? "" : row->path };
 }
@@ -117,22 +132,30 @@ static int mend_fd(struct audit_pass *a, struct ledger_table *t, int fd,
 
 	if (!row)
 		return ledger_fd_set(&a->o->ledger, t, fd, NULL, false);
-	const struct ledger_file f = file_of(row);
+	const struct ledger_file f = file_of(a->o, row);
 
 	/* The same file: who made it remains known. */
 	if (e && e->object->file_id == f.file_id) {
+		e->object->sock_state = f.sock_state;
 		ledger_fd_cloexec(&a->o->ledger, &at, t, fd, row->rec->cloexec);
 		return 0;
 	}
 	return ledger_fd_set(&a->o->ledger, t, fd, &f, row->rec->cloexec);
 }
 
-static bool same_fd(const struct ledger_fd *e, const struct snap_file *row)
+static bool same_state(const struct ckpt_observe *o, const struct ledger_object *obj,
+		       const struct rec_file *f)
+{
+	return !obj->sock_state || obj->sock_state == state_of(o, f);
+}
+
+static bool same_fd(const struct ckpt_observe *o, const struct ledger_fd *e,
+		    const struct snap_file *row)
 {
 	if (!e || !row)
 		return !e && !row;
 	return (!e->object->file_id || e->object->file_id == row->rec->inode.file_id) &&
-	       e->cloexec == !!row->rec->cloexec;
+	       e->cloexec == !!row->rec->cloexec && same_state(o, e->object, row->rec);
 }
 
 static int compare_fd(struct audit_pass *a, pid_t pid, struct ledger_table *t, int fd,
@@ -140,12 +163,13 @@ static int compare_fd(struct audit_pass *a, pid_t pid, struct ledger_table *t, i
 {
 	const struct ledger_fd *e = ledger_fd(t, fd);
 	const struct ledger_fd *place = ledger_fd_place(t, fd);
-	bool moving = (place && place->touched_ns >= a->begin_ns) || (!row && does & ENDS_FD);
+	bool moving = (place && place->touched_ns >= a->begin_ns) || (!row && does & ENDS_FD) ||
+		      (e && e->object->state_ns >= a->begin_ns);
 	char what[32], ledger[TEXT_MAX], kernel[TEXT_MAX];
 	int rc;
 
 	a->ret->descriptors += a->first && (e || row);
-	if (same_fd(e, row))
+	if (same_fd(a->o, e, row))
 		return 0;
 	snprintf(what, sizeof(what), "fd %d", fd);
 	describe_entry(ledger, e);

@@ -125,13 +125,29 @@ static const char *traced_name(char *buf, size_t size, const struct tracing_even
 	return buf;
 }
 
+/* It was read after the time of the record; and another CPU may have been quicker to tell. */
+static uint32_t latest_state(const struct ckpt_observe *o, const struct trace_fd_new *r,
+			     const struct trace_sock *sock)
+{
+	uint32_t state = sock->state;
+	size_t n = o->n_early < OBSERVE_EARLY_MAX ? o->n_early : OBSERVE_EARLY_MAX;
+
+	for (size_t i = o->n_early - n; i < o->n_early; i++) {
+		const struct observe_early *e = &o->early[i % OBSERVE_EARLY_MAX];
+
+		if (e->sock_id == sock->sock_id && e->time_ns >= r->head.time_ns)
+			state = e->state;
+	}
+	return state;
+}
+
 int observe_fd_new(struct ckpt_observe *o, const struct ledger_at *at,
 		   const struct tracing_event *ev)
 {
 	const struct trace_fd_new *r = (const void *)ev->head;
 	bool replaces = r->nr == SYS_dup2 || r->nr == SYS_dup3;
 	char name[128];
-	const struct ledger_file f = {
+	struct ledger_file f = {
 		.file_id = r->file.file_id,
 		.inode_id = r->file.inode_id,
 		.sock_id = r->file.sock_id,
@@ -145,6 +161,8 @@ int observe_fd_new(struct ckpt_observe *o, const struct ledger_at *at,
 	if (rc < 0 || !t)
 		return rc;
 	since.enter_ns = r->since_ns;
+	if (ev->sock)
+		f.sock_state = observe_state(o, f.kind, latest_state(o, r, ev->sock));
 	return ledger_fd_new(&o->ledger, &since, t, r->fd, &f, name_of_call(r->nr), r->cloexec,
 			     replaces);
 }
@@ -334,8 +352,13 @@ int observe_sock_state(struct ckpt_observe *o, const struct ledger_at *at,
 	}
 	event_end(o, e);
 	if (obj) {
-		obj->sock_state = r->to;
+		obj->sock_state = observe_state(o, ledger_kind(obj), r->to);
+		obj->state_ns = at->time_ns;
 		rename_object(obj, name_address(peer, sizeof(peer), &r->sock, true), false);
+	} else {
+		o->early[o->n_early++ % OBSERVE_EARLY_MAX] = (struct observe_early){
+			.sock_id = r->sock.sock_id, .time_ns = at->time_ns, .state = r->to
+		};
 	}
 	return 0;
 }
