@@ -36,7 +36,7 @@ enum trace_type {
 	TRACE_EXEC = 2,	    /* tp sched_process_exec */
 	TRACE_EXIT = 3,	    /* tp sched_process_exit, before it gives anything back */
 	TRACE_RENAME = 4,   /* tp task_rename */
-	TRACE_APPEARED = 5, /* a process began to match a name or cgroup that is observed */
+	TRACE_APPEARED = 5, /* a process began to match a name or cgroup, or is in another one */
 	/* Descriptors. */
 	TRACE_FD_NEW = 6,
 	TRACE_FD_CLOSE = 7, /* close, close_range: a range of numbers */
@@ -258,8 +258,8 @@ struct trace_rename {
 
 #define TRACE_WHY_NAME	 1
 #define TRACE_WHY_CGROUP 2
+#define TRACE_WHY_MOVED	 3 /* it is observed already, and in another cgroup now */
 
-/* Is it one that the caller observes already? Then the record is not made. */
 struct trace_appeared {
 	struct trace_head head;
 	__u64 cgroup_id;

@@ -69,10 +69,25 @@ static __always_inline bool is_leader(struct task_struct *task)
 	return BPF_CORE_READ(task, pid) == BPF_CORE_READ(task, tgid);
 }
 
+static __always_inline __u64 cgroup_id(struct task_struct *task)
+{
+	return BPF_CORE_READ(task, cgroups, dfl_cgrp, kn, id);
+}
+
+static __always_inline void appeared_record(struct task_struct *task, __u32 why)
+{
+	struct trace_appeared *out = record_new(trace_appeared, TRACE_APPEARED, task);
+
+	if (!out)
+		return;
+	out->cgroup_id = cgroup_id(task);
+	out->why = why;
+	record_submit(out);
+}
+
 /* Observe it from now on; the reader will want a snapshot of what it has. */
 static __always_inline void appeared(struct task_struct *task, __u32 why)
 {
-	struct trace_appeared *out;
 	struct observed *new_;
 
 	if (BPF_CORE_READ(task, tgid) == observer_tgid || (BPF_CORE_READ(task, flags) & PF_KTHREAD))
@@ -83,12 +98,7 @@ static __always_inline void appeared(struct task_struct *task, __u32 why)
 		return;
 	}
 	new_->files_id = (__u64)kread(task_struct, task, files);
-	out = record_new(trace_appeared, TRACE_APPEARED, task);
-	if (!out)
-		return;
-	out->cgroup_id = BPF_CORE_READ(task, cgroups, dfl_cgrp, kn, id);
-	out->why = why;
-	record_submit(out);
+	appeared_record(task, why);
 }
 
 SEC("tp_btf/cgroup_attach_task")
@@ -96,9 +106,12 @@ SEC("tp_btf/cgroup_attach_task")
 int BPF_PROG(trace_cgroup_attach, struct cgroup *cgroup, const char *path, struct task_struct *task,
 	     bool threadgroup)
 {
-	if (observed_get(task) || !cgroup_matches(cgroup) || !is_leader(task))
+	if (!is_leader(task))
 		return 0;
-	appeared(task, TRACE_WHY_CGROUP);
+	if (observed_get(task))
+		appeared_record(task, TRACE_WHY_MOVED);
+	else if (cgroup_matches(cgroup))
+		appeared(task, TRACE_WHY_CGROUP);
 	return 0;
 }
 
@@ -169,6 +182,9 @@ int BPF_PROG(trace_newtask, struct task_struct *child, __u64 clone_flags)
 		new_->files_id = (__u64)kread(task_struct, child, files);
 	if (is_wanted(TRACE_FORK))
 		fork_record(parent, child, clone_flags);
+	/* CLONE_INTO_CGROUP */
+	if (cgroup_id(child) != cgroup_id(parent) && is_leader(child))
+		appeared_record(child, TRACE_WHY_MOVED);
 	return 0;
 }
 

@@ -109,7 +109,7 @@ struct observe_filter;
 
 /* Add "KEY=VALUE[,VALUE...]" or "KEY!=...". NULL, or what is wrong with it (malloc'd). */
 char *observe_filter_add(struct observe_filter **f, const char *text);
-bool observe_filter_passes(const struct observe_filter *f, const struct ckpt_event *e);
+bool observe_filter_passes(struct observe_filter *f, const struct ckpt_event *e);
 void observe_filter_free(struct observe_filter *f); /* NULL is fine */
 
 /* ---- observe_child.c: CMD ---------------------------------------------------------------------

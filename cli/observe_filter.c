@@ -19,13 +19,19 @@ static const char *const keys[KEY_NR] = {
 	[KEY_NAME] = "name",   [KEY_CGROUP] = "cgroup",
 };
 
+/* By their directories' inode numbers, which are the kernel's ids. */
+struct cgroups {
+	uint64_t *id; /* owned */
+	size_t n;
+};
+
 struct observe_filter {
 	enum key key;
 	bool negative;
-	char *text;    /* owned: cut into values */
-	char **value;  /* owned; of text */
-	uint64_t *ids; /* owned: KEY_CGROUP: inode numbers of the directories */
-	size_t n;      /* values, or ids */
+	char *text;   /* owned: cut into values */
+	char **value; /* owned; of text */
+	size_t n;
+	struct cgroups in, out; /* KEY_CGROUP: as far as they have been met */
 	struct observe_filter *next;
 };
 
@@ -36,7 +42,8 @@ void observe_filter_free(struct observe_filter *f)
 
 		free(f->text);
 		free(f->value);
-		free(f->ids);
+		free(f->in.id);
+		free(f->out.id);
 		free(f);
 		f = next;
 	}
@@ -45,6 +52,60 @@ void observe_filter_free(struct observe_filter *f)
 static bool is_about_all(const struct ckpt_event *e)
 {
 	return !e->pid;
+}
+
+static bool has_cgroup(const struct cgroups *c, uint64_t id)
+{
+	for (size_t i = 0; i < c->n; i++)
+		if (c->id[i] == id)
+			return true;
+	return false;
+}
+
+static void put_cgroup(struct cgroups *c, uint64_t id)
+{
+	/* In powers of two. */
+	if ((c->n & (c->n - 1)) == 0)
+		c->id = cli_realloc(c->id, (c->n ? 2 * c->n : 1) * sizeof(*c->id));
+	c->id[c->n++] = id;
+}
+
+/* nftw(3) takes no userdata. */
+static __thread struct cgroups *walking;
+
+static int walk_cgroup(const char *path, const struct stat *st, int flag, struct FTW *ftw)
+{
+	(void)path;
+	(void)ftw;
+	if (flag == FTW_D && !has_cgroup(walking, st->st_ino))
+		put_cgroup(walking, st->st_ino);
+	return 0;
+}
+
+/* The directories that were named, with those below. */
+static bool find_cgroups(struct observe_filter *f, size_t i)
+{
+	int rc;
+
+	walking = &f->in;
+	rc = nftw(f->value[i], walk_cgroup, 16, FTW_PHYS);
+	walking = NULL;
+	return rc == 0;
+}
+
+/* One that has not been met may have been made since. */
+static bool is_in_cgroup(struct observe_filter *f, uint64_t id)
+{
+	if (has_cgroup(&f->in, id))
+		return true;
+	if (!id || has_cgroup(&f->out, id))
+		return false;
+	for (size_t i = 0; i < f->n; i++)
+		find_cgroups(f, i);
+	if (has_cgroup(&f->in, id))
+		return true;
+	put_cgroup(&f->out, id);
+	return false;
 }
 
 static bool fits_value(const struct observe_filter *f, const struct ckpt_event *e, size_t i)
@@ -61,25 +122,29 @@ static bool fits_value(const struct observe_filter *f, const struct ckpt_event *
 	case KEY_NAME:
 		return !fnmatch(f->value[i], e->comm, 0);
 	case KEY_CGROUP:
-		return e->cgroup == f->ids[i];
 	case KEY_NR:
 		break;
 	}
 	return false;
 }
 
-bool observe_filter_passes(const struct observe_filter *f, const struct ckpt_event *e)
+static bool fits(struct observe_filter *f, const struct ckpt_event *e)
+{
+	if (f->key == KEY_CGROUP)
+		return is_in_cgroup(f, e->cgroup);
+	for (size_t i = 0; i < f->n; i++)
+		if (fits_value(f, e, i))
+			return true;
+	return false;
+}
+
+bool observe_filter_passes(struct observe_filter *f, const struct ckpt_event *e)
 {
 	if (is_about_all(e))
 		return true;
-	for (; f; f = f->next) {
-		bool fits = false;
-
-		for (size_t i = 0; i < f->n && !fits; i++)
-			fits = fits_value(f, e, i);
-		if (fits == f->negative)
+	for (; f; f = f->next)
+		if (fits(f, e) == f->negative)
 			return false;
-	}
 	return true;
 }
 
@@ -96,44 +161,14 @@ static size_t cut(struct observe_filter *f)
 	return f->n;
 }
 
-/* nftw(3) takes no userdata. */
-static __thread struct observe_filter *walking;
-
-static int add_cgroup(const char *path, const struct stat *st, int flag, struct FTW *ftw)
+static char *check_cgroups(struct observe_filter *f)
 {
-	struct observe_filter *f = walking;
+	struct statfs fs;
 
-	(void)path;
-	(void)ftw;
-	if (flag != FTW_D)
-		return 0;
-	uint64_t *grown = reallocarray(f->ids, f->n + 1, sizeof(*grown));
-
-	if (!grown)
-		return -1;
-	f->ids = grown;
-	f->ids[f->n++] = st->st_ino;
-	return 0;
-}
-
-/* The directories of cgroupfs, with those below: their inodes are the kernel's ids. */
-static char *find_cgroups(struct observe_filter *f)
-{
-	size_t n = f->n;
-
-	f->n = 0;
-	for (size_t i = 0; i < n; i++) {
-		struct statfs fs;
-
-		if (statfs(f->value[i], &fs) < 0 || fs.f_type != CGROUP2_SUPER_MAGIC)
+	for (size_t i = 0; i < f->n; i++)
+		if (statfs(f->value[i], &fs) < 0 || fs.f_type != CGROUP2_SUPER_MAGIC ||
+		    !find_cgroups(f, i))
 			return cli_format("there is no cgroup '%s'", f->value[i]);
-		walking = f;
-		int rc = nftw(f->value[i], add_cgroup, 16, FTW_PHYS);
-
-		walking = NULL;
-		if (rc)
-			return cli_format("there is no cgroup '%s'", f->value[i]);
-	}
 	return NULL;
 }
 
@@ -212,7 +247,7 @@ static char *check_values(struct observe_filter *f)
 	for (size_t i = 0; f->key == KEY_PID && i < f->n; i++)
 		if (!cli_parse_pid(f->value[i], &pid))
 			return cli_format("'%s' is not a pid", f->value[i]);
-	return f->key == KEY_CGROUP ? find_cgroups(f) : NULL;
+	return f->key == KEY_CGROUP ? check_cgroups(f) : NULL;
 }
 
 char *observe_filter_add(struct observe_filter **list, const char *text)

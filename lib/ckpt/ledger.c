@@ -183,7 +183,6 @@ int ledger_clone(struct ledger *l, const struct ledger_at *at, const struct ledg
 		return rc;
 	if (!thread) {
 		t->process->start_ns = at->time_ns;
-		/* CLONE_INTO_CGROUP apart, and nobody tells of that. */
 		t->process->cgroup = from ? from->cgroup : 0;
 		if (from && from->exe && !t->process->exe)
 			t->process->exe = strdup(from->exe);

@@ -220,7 +220,8 @@ int observe_rename(struct ckpt_observe *o, const struct ledger_at *at,
 	return 0;
 }
 
-/* One that is observed from now on; a snapshot is to tell what it has. */
+/* One that is observed from now on, of which a snapshot is to tell what it has; or in another
+ * cgroup. */
 int observe_appeared(struct ckpt_observe *o, const struct ledger_at *at,
 		     const struct tracing_event *ev)
 {
@@ -230,10 +231,12 @@ int observe_appeared(struct ckpt_observe *o, const struct ledger_at *at,
 	int rc;
 
 	rc = ledger_add_task(&o->ledger, at, at->pid, at->tid, 0, at->comm, &t);
-	if (rc < 0 || there)
+	if (rc < 0)
 		return rc;
-	t->process->known = true;
 	t->process->cgroup = r->cgroup_id;
+	if (there)
+		return 0;
+	t->process->known = true;
 	t->process->appeared = true;
 	o->resync = true;
 	return 0;
