@@ -176,6 +176,28 @@ static bool pages_in_copies(const struct inherited *h)
 	return true;
 }
 
+/* The first page that is said to be from the maker, and is in the core, too; 0: there is none. */
+static uint64_t first_of_both(const struct build *b)
+{
+	const struct address_ranges *h = &b->inherited.pages;
+	size_t k = 0;
+
+	for (size_t i = 0; i < h->n; i++) {
+		const struct core_run *r;
+
+		while (k < b->core.n_runs &&
+		       b->core.runs[k].start + b->core.runs[k].n_pages * CORE_PAGE <=
+			       h->range[i].start)
+			k++;
+		if (k == b->core.n_runs)
+			break;
+		r = &b->core.runs[k];
+		if (r->start < h->range[i].end)
+			return r->start > h->range[i].start ? r->start : h->range[i].start;
+	}
+	return 0;
+}
+
 int build_check_inherited(struct build *b, struct ckpt_err **err)
 {
 	const struct inherited *h = &b->inherited;
@@ -196,7 +218,14 @@ int build_check_inherited(struct build *b, struct ckpt_err **err)
 					 "process %d has not the pages at %#llx from process %d",
 					 b->vpid, (unsigned long long)h->pages.range[i].start,
 					 p->vpid);
-	return 0;
+	uint64_t both = first_of_both(b);
+
+	return both ? ckpt_fail(
+			      err, EINVAL, CKPT_E_IMAGE,
+			      "process %d has the page at %#llx twice: of its own, and from process "
+			      "%d",
+			      b->vpid, (unsigned long long)both, p->vpid)
+		    : 0;
 }
 
 int build_areas_parse(struct build *b, struct ckpt_err **err)
