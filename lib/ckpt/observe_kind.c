@@ -93,8 +93,6 @@ static const char *other_kind(const struct rec_inode *ino, const struct rec_file
 			return anonymous[i].kind;
 	if (!strcmp(ino->fstype, "anon_inodefs"))
 		return "anonymous";
-	if (!strcmp(ino->fstype, "nsfs"))
-		return "namespace";
 	if (!strcmp(ino->fstype, "secretmem"))
 		return "secretmem";
 	if (!strcmp(ino->fstype, "dmabuf"))

@@ -692,6 +692,8 @@ static void test_objects_open__made_up(void **state)
 		TIMERFD("0x8000000000000000", "0"),
 		TIMERFD("0x0", "4"),
 		"[{\"id\":1,\"kind\":\"pidfd\",\"flags\":2}]",
+		"[{\"id\":1,\"kind\":\"namespace\",\"flags\":0}]",
+		"[{\"id\":1,\"kind\":\"namespace\",\"flags\":0,\"namespace\":\"../mem\"}]",
 		"[{\"id\":1,\"kind\":\"pidfd\",\"flags\":2,\"dead\":2}]",
 		/* would stop, and never end */
 		"[{\"id\":1,\"kind\":\"pidfd\",\"flags\":2,\"dead\":1,\"exit_code\":19}]",

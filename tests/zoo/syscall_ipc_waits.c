@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* zoo: exclusive */
 /* Threads that wait in semop, msgrcv, msgsnd, mq_receive, mq_send, io_getevents and sigwaitinfo go
  * on waiting, and get what they wait for; none is told of an interruption. */
 #include "zoo.h"

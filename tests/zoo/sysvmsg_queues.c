@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* zoo: exclusive */
 /* System V message queues: numbers, keys, types and order, empty and long messages, limits, who
  * sent and received last; a full queue; one that is empty but was used. */
 #include "zoo.h"

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* zoo: exclusive */
 /* System V semaphores: numbers, keys, values, who changed them last, what is undone at the end of a
  * process, large adjustments, a set that was never operated on; a child that ends gives back. */
 #include "zoo.h"

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* zoo: exclusive */
 /* System V shared memory: numbers, keys, owners, rights, contents up to the end of the last page;
  * attached twice, for reading only, in parts, moved; removed but still attached; locked. */
 #include "zoo.h"

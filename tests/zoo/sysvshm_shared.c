@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* zoo: exclusive */
 /* A segment attached in several processes: at the same place after fork, at others, for reading
  * only in one, removed while they have it; mutexes and contents are shared as before. */
 #include "zoo.h"

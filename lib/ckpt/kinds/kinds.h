@@ -24,6 +24,7 @@ extern const struct ckpt_kind kind_eventfd;
 extern const struct ckpt_kind kind_timerfd;
 extern const struct ckpt_kind kind_signalfd;
 extern const struct ckpt_kind kind_pidfds;
+extern const struct ckpt_kind kind_namespace;
 extern const struct ckpt_kind kind_epoll;
 extern const struct ckpt_kind kind_unix;
 extern const struct ckpt_kind kind_unsupported;

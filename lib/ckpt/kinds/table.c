@@ -24,6 +24,7 @@ const struct ckpt_kind *const ckpt_kinds[] = {
 	&kind_timerfd,
 	&kind_signalfd,
 	&kind_pidfds,
+	&kind_namespace,
 	&kind_epoll,
 	&kind_unix,
 	&kind_inotify,

@@ -44,7 +44,6 @@ static const struct known {
 	{ "anon_inodefs", "btf", "BPF type information", "" },
 	{ "anon_inodefs", "kvm-*", "a virtual machine (KVM)", "" },
 	{ "anon_inodefs", "*", "a kernel object", "" },
-	{ "nsfs", NULL, "a namespace", "" },
 	{ "secretmem", NULL, "secret memory (memfd_secret(2))", SECRET_HINT },
 	{ "aio", NULL, "a context of asynchronous I/O (io_setup(2))", "" },
 	{ "dmabuf", NULL, "a buffer shared with a device (dma-buf)", "" },
