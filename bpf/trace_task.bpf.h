@@ -183,7 +183,7 @@ int BPF_PROG(trace_newtask, struct task_struct *child, __u64 clone_flags)
 	if (is_wanted(TRACE_FORK))
 		fork_record(parent, child, clone_flags);
 	/* CLONE_INTO_CGROUP */
-	if (cgroup_id(child) != cgroup_id(parent) && is_leader(child))
+	if (is_leader(child) && cgroup_id(child) != cgroup_id(parent))
 		appeared_record(child, TRACE_WHY_MOVED);
 	return 0;
 }

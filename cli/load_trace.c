@@ -198,15 +198,15 @@ static int run_tracer(const struct load_trace *t, const struct cli_common *c, co
 		rc = ckpt_session_new(&s, &err);
 	if (rc == 0)
 		rc = open_engine(&r, s, words, &err);
+	/* The first event is "start". */
+	if (rc == 0)
+		rc = ckpt_observe_next(r.o, c->quiet ? NULL : say_unseen, NULL, &err);
 	if (rc < 0) {
 		ckpt_observe_close(r.o);
 		return cli_fail(c, "cannot trace", rc, err);
 	}
 	observe_be_prompt();
-	/* The first event is "start". */
-	rc = ckpt_observe_next(r.o, c->quiet ? NULL : say_unseen, NULL, &err);
-	if (rc >= 0)
-		rc = say_ready(ready);
+	rc = say_ready(ready);
 	if (rc == 0)
 		rc = keep_ledger(&r, &err);
 	ckpt_observe_close(r.o);

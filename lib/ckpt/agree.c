@@ -354,9 +354,7 @@ static int look_at(struct agree *a, size_t i, struct ckpt_err **err)
 		return rc;
 	p = &a->proc[i];
 	c = &p->m.now;
-	/* Counting threads costs more: only when it may be that all are there. */
-	return c->arrived && c->arrived == (c->joined & CR_JOINED_COUNT) &&
-	       meet_all_arrived_running(&p->m);
+	return meet_all_arrived_running(&p->m);
 }
 
 /* ---- too late ---- */

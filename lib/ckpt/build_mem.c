@@ -180,20 +180,13 @@ static bool pages_in_copies(const struct inherited *h)
 static uint64_t first_of_both(const struct build *b)
 {
 	const struct address_ranges *h = &b->inherited.pages;
-	size_t k = 0;
 
-	for (size_t i = 0; i < h->n; i++) {
-		const struct core_run *r;
+	for (size_t i = 0; i < b->core.n_runs; i++) {
+		const struct core_run *r = &b->core.runs[i];
+		size_t k = ranges_from(h, r->start);
 
-		while (k < b->core.n_runs &&
-		       b->core.runs[k].start + b->core.runs[k].n_pages * CORE_PAGE <=
-			       h->range[i].start)
-			k++;
-		if (k == b->core.n_runs)
-			break;
-		r = &b->core.runs[k];
-		if (r->start < h->range[i].end)
-			return r->start > h->range[i].start ? r->start : h->range[i].start;
+		if (k < h->n && h->range[k].start < r->start + r->n_pages * CORE_PAGE)
+			return h->range[k].start > r->start ? h->range[k].start : r->start;
 	}
 	return 0;
 }

@@ -29,13 +29,11 @@ static int ask_to_stop(struct hold *h, pid_t pid, pid_t tid)
 {
 	int rc = trace_seize(tid, PTRACE_O_TRACESYSGOOD);
 	pid_t tracer;
-	char state;
 
 	if (rc == -ESRCH)
 		return 0;
 	if (rc == -EPERM) {
-		state = pids_state(pid, tid);
-		if (state == 'Z' || state == 'X' || !state)
+		if (!pids_lives(pid, tid))
 			return 0;
 		tracer = pids_tracer(pid, tid);
 		/* In exec(2) a thread takes the number of the first one: it is ours already. */

@@ -29,6 +29,11 @@ bool task_is_exiting(const struct rec_task *t)
 	return t->pf_flags & PF_EXITING || t->exit_state;
 }
 
+bool task_is_kthread(const struct rec_task *t)
+{
+	return t->pf_flags & PF_KTHREAD;
+}
+
 const struct rec_task *task_living_thread(const struct snapshot *s, pid_t tgid)
 {
 	size_t first, n;
@@ -163,7 +168,7 @@ static int look_root(struct loader *l, const struct snapshot *s, pid_t pid, bool
 	if (!t)
 		return ckpt_fail(err, ESRCH, CKPT_E_NO_PROCESS,
 				 "%d is not a process (a thread's id, or it ended just now)", pid);
-	if (t->pf_flags & PF_KTHREAD)
+	if (task_is_kthread(t))
 		return ckpt_fail(err, EINVAL, CKPT_E_KTHREAD, "%d (%s) is a kernel thread", pid,
 				 t->comm);
 	/* One that is left out waits for nobody. */
@@ -574,14 +579,10 @@ bool look_keep_repeated(struct ckpt_findings *f, const struct ckpt_findings *bef
  */
 static bool is_passing(const struct ckpt_err *e, pid_t root)
 {
-	char state;
-
 	if (ckpt_err_code(e) == CKPT_E_GONE)
 		return kill(root, 0) == 0;
-	if (ckpt_err_code(e) != CKPT_E_ZOMBIE && ckpt_err_code(e) != CKPT_E_NO_PROCESS)
-		return false;
-	state = pids_state(root, root);
-	return state && state != 'Z' && state != 'X';
+	return (ckpt_err_code(e) == CKPT_E_ZOMBIE || ckpt_err_code(e) == CKPT_E_NO_PROCESS) &&
+	       pids_lives(root, root);
 }
 
 int look_running(struct look *k, struct loader *l, pid_t pid, bool only,

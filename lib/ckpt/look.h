@@ -39,6 +39,7 @@ bool look_keep_repeated(struct ckpt_findings *f, const struct ckpt_findings *bef
 /* Is the thread on its way out? It has given up its descriptors, and will run no more of the
  * program. */
 bool task_is_exiting(const struct rec_task *t);
+bool task_is_kthread(const struct rec_task *t);
 /* A thread that still has what its process has; NULL: a zombie. */
 const struct rec_task *task_living_thread(const struct snapshot *s, pid_t tgid);
 

@@ -392,13 +392,10 @@ static bool anybody_new(const struct meeting *m)
 	bool found = false;
 
 	for (size_t i = 0; !found && i < n; i++) {
-		char state;
-
 		if (tid[i] == m->now.hidden_tid || tid[i] == m->blocks_tid ||
 		    pids_have(m->sent, m->n_sent, tid[i]))
 			continue;
-		state = pids_state(m->pid, tid[i]);
-		found = state && state != 'Z' && state != 'X';
+		found = pids_lives(m->pid, tid[i]);
 	}
 	return found;
 }
@@ -464,9 +461,13 @@ bool meet_all_arrived(const struct meeting *m, size_t n)
 
 bool meet_all_arrived_running(const struct meeting *m)
 {
-	size_t n = pids_count(m->pid);
+	size_t n;
 	char leader;
 
+	/* Counting threads costs more: only when it may be that all are there. */
+	if (!m->now.arrived || m->now.arrived != (m->now.joined & CR_JOINED_COUNT))
+		return false;
+	n = pids_count(m->pid);
 	/* A leader that has ended counts as long as others live. */
 	if (n < 2 || !meet_all_arrived(m, n - 1))
 		return meet_all_arrived(m, n);

@@ -296,7 +296,8 @@ static int open_tracing(struct ckpt_observe *o, const struct ckpt_observe_opts *
 	size_t n = tracing_missing(o->tracing, &missing);
 
 	for (size_t i = 0; i < n; i++)
-		o->types &= missing[i].types == ~0ULL ? ~0ULL : ~missing[i].types;
+		if (missing[i].types != ~0ULL)
+			o->types &= ~missing[i].types;
 	return 0;
 }
 

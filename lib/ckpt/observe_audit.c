@@ -9,6 +9,7 @@
  * and longer after, find the very same. A pass that finds nothing is the last.
  */
 #include "observe_audit.h"
+#include "look.h"
 #include "observe.h"
 #include "util.h"
 
@@ -31,8 +32,6 @@ static const unsigned int rest_ms[] = { 0, 0, 2, 10, 50, 150, 300, 500 };
 #define DISORDER_NS 1000000ULL
 /* How long a record may be under way into the ring before we go on without it. */
 #define STUCK_NS 1000000000ULL
-
-#define PF_EXITING 0x4u
 
 /* ---- differences ---- */
 
@@ -103,11 +102,6 @@ int audit_suspect(struct audit_pass *a, pid_t pid, bool moving, const char *what
 
 /* ---- processes and threads ---- */
 
-static bool is_alive(const struct rec_task *t)
-{
-	return !t->exit_state && !(t->pf_flags & PF_EXITING);
-}
-
 static int mend_task(struct audit_pass *a, const struct rec_task *rt)
 {
 	struct ledger *l = &a->o->ledger;
@@ -144,7 +138,7 @@ static int compare_present(struct audit_pass *a, pid_t pid)
 	for (size_t i = first; rc == 0 && i < first + n; i++) {
 		const struct rec_task *rt = a->s->tasks[i];
 
-		if (!is_alive(rt))
+		if (task_is_exiting(rt))
 			continue;
 		a->ret->threads += a->first;
 		if (ledger_task(l, rt->tid))
@@ -169,7 +163,7 @@ static int compare_absent(struct audit_pass *a, struct ledger_process *p)
 		bool moving = t->touched_ns >= a->begin_ns;
 
 		next = t->next;
-		if (rt && is_alive(rt) && rt->tgid == p->pid)
+		if (rt && !task_is_exiting(rt) && rt->tgid == p->pid)
 			continue;
 		snprintf(what, sizeof(what), t->tid == p->pid ? "process %d" : "thread %d", t->tid);
 		rc = audit_suspect(a, p->pid, moving, what, "it runs", "none");

@@ -77,18 +77,26 @@ static uint32_t state_of(const struct ckpt_observe *o, const struct rec_file *f)
 	return f->sock_id ? observe_state(o, observe_kind(&f->inode, f, ""), f->sk_state) : 0;
 }
 
-static const char *state_words(uint32_t state)
+/* number: of the object; 0: it is not known. */
+static void describe(char *buf, const char *kind, const char *name, uint32_t state, uint64_t number,
+		     bool cloexec)
 {
-	return state ? name_of_state(state) : "";
+	char object[40] = "unknown object";
+
+	if (number)
+		snprintf(object, sizeof(object), "object %" PRIu64, number);
+	snprintf(buf, TEXT_MAX, "%s%s%s%s%s, %s%s", kind, name[0] ? " " : "", name,
+		 state ? ", " : "", state ? name_of_state(state) : "", object,
+		 cloexec ? ", close-on-exec" : "");
 }
 
 static void describe_entry(char *buf, const struct ledger_fd *e)
 {
-	if (e)
-		snprintf(buf, TEXT_MAX, "%s%s%s%s%s, object %" PRIu64 "%s", ledger_kind(e->object),
-			 e->object->name[0] ? " " : "", e->object->name,
-			 e->object->sock_state ? ", " : "", state_words(e->object->sock_state),
-			 e->object->number, e->cloexec ? ", close-on-exec" : "");
+	const struct ledger_object *obj = e ? e->object : NULL;
+
+	if (obj)
+		describe(buf, ledger_kind(obj), obj->name, obj->sock_state, obj->number,
+			 e->cloexec);
 	else
 		snprintf(buf, TEXT_MAX, "free");
 }
@@ -101,14 +109,9 @@ static void describe_row(const struct ckpt_observe *o, char *buf, const struct s
 	}
 	const struct rec_file *f = row->rec;
 	const struct ledger_object *obj = idmap_get(&o->ledger.objects, f->inode.file_id);
-	char number[40] = "unknown object";
-	uint32_t state = state_of(o, f);
 
-	if (obj)
-		snprintf(number, sizeof(number), "object %" PRIu64, obj->number);
-	snprintf(buf, TEXT_MAX, "%s %s%s%s, %s%s", observe_kind(&f->inode, f, row->path), row->path,
-		 state ? ", " : "", state_words(state), number,
-		 f->cloexec ? ", close-on-exec" : "");
+	describe(buf, observe_kind(&f->inode, f, row->path), row->path, state_of(o, f),
+		 obj ? obj->number : 0, f->cloexec);
 }
 
 /* What the snapshot tells of a file, in the ledger's words. */

@@ -5,6 +5,7 @@
  * shows nobody new.
  */
 #include "observe_targets.h"
+#include "look.h"
 #include "pids.h"
 #include "util.h"
 
@@ -18,7 +19,6 @@
 #include <sys/vfs.h>
 
 #define PASSES_MAX 100
-#define PF_KTHREAD 0x00200000u
 
 int observe_targets_cgroup(struct ckpt_observe *o, const char *path, struct ckpt_err **err)
 {
@@ -170,7 +170,7 @@ static int fail_root(const struct ckpt_observe *o, pid_t pid, struct ckpt_err **
 		ckpt_fail(err, ESRCH, CKPT_E_NO_PROCESS, "%d is a thread of process %d", pid,
 			  leader);
 		ckpt_hint(err, "ebpf-ckpt observe %d", leader);
-	} else if (t && t->pf_flags & PF_KTHREAD) {
+	} else if (t && task_is_kthread(t)) {
 		ckpt_fail(err, ESRCH, CKPT_E_NO_PROCESS,
 			  "%d is a kernel thread, which has nothing to observe", pid);
 	} else if (t && t->exit_state) {

@@ -116,3 +116,10 @@ char pids_state(pid_t pid, pid_t tid)
 	fclose(f);
 	return p && p[1] == ' ' ? p[2] : 0;
 }
+
+bool pids_lives(pid_t pid, pid_t tid)
+{
+	char state = pids_state(pid, tid);
+
+	return state && state != 'Z' && state != 'X';
+}

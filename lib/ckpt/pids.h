@@ -16,6 +16,8 @@ bool pids_have(const pid_t *list, size_t n, pid_t pid);
  * leader before its process; 'T' stopped. 0: it is not there.
  */
 char pids_state(pid_t pid, pid_t tid);
+/* It is there, and has not ended. */
+bool pids_lives(pid_t pid, pid_t tid);
 /* Who traces a thread, or 0. */
 pid_t pids_tracer(pid_t pid, pid_t tid);
 /* Has a process a handler for a signal? */

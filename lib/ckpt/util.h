@@ -139,7 +139,7 @@ static inline int pwrite_all(int fd, const void *data, size_t len, uint64_t offs
 	return 0;
 }
 
-/* Microseconds of the monotonic clock. */
+/* Of the monotonic clock. */
 static inline uint64_t now_ns(void)
 {
 	struct timespec t;

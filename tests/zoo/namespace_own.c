@@ -1,18 +1,14 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Files of the namespaces that the process is in: each of its type, with its flags, shared by
  * dup(2) and sent in a message; good for setns(2). */
-#include "zoo.h"
+#include "zoo_unix.h"
 
-#include <errno.h>
 #include <fcntl.h>
 #include <sched.h>
 #include <stdio.h>
-#include <string.h>
 #include <sys/ioctl.h>
-#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
-#include <unistd.h>
 
 #define NS_GET_NSTYPE _IO(0xb7, 0x3)
 #define PIDFD_GET_UTS _IO(0xff, 10) /* linux/pidfd.h, since Linux 6.11 */
@@ -48,52 +44,11 @@ static bool is_own(int i, int fd)
 	return same;
 }
 
-static void send_fd(int to, int fd)
-{
-	union {
-		char buf[CMSG_SPACE(sizeof(int))];
-		struct cmsghdr align;
-	} control = { 0 };
-	struct iovec iov = { "x", 1 };
-	struct msghdr m = { .msg_iov = &iov,
-			    .msg_iovlen = 1,
-			    .msg_control = control.buf,
-			    .msg_controllen = sizeof(control.buf) };
-	struct cmsghdr *c = CMSG_FIRSTHDR(&m);
-
-	c->cmsg_level = SOL_SOCKET;
-	c->cmsg_type = SCM_RIGHTS;
-	c->cmsg_len = CMSG_LEN(sizeof(int));
-	memcpy(CMSG_DATA(c), &fd, sizeof(fd));
-	zoo_need(sendmsg(to, &m, 0) == 1);
-}
-
-static int receive_fd(int from)
-{
-	union {
-		char buf[CMSG_SPACE(sizeof(int))];
-		struct cmsghdr align;
-	} control = { 0 };
-
-	char byte;
-	struct iovec iov = { &byte, 1 };
-	struct msghdr m = { .msg_iov = &iov,
-			    .msg_iovlen = 1,
-			    .msg_control = control.buf,
-			    .msg_controllen = sizeof(control.buf) };
-	struct cmsghdr *c;
-	int fd = -1;
-
-	zoo_need(recvmsg(from, &m, 0) == 1);
-	c = CMSG_FIRSTHDR(&m);
-	if (c)
-		memcpy(&fd, CMSG_DATA(c), sizeof(fd));
-	return fd;
-}
-
 int main(void)
 {
 	int fd[NAMES], twin, path_only, by_pidfd, flags, sent, pair[2];
+	struct unix_got got;
+	char byte;
 
 	zoo_start();
 	for (int i = 0; i < NAMES; i++) {
@@ -106,7 +61,7 @@ int main(void)
 	by_pidfd = ioctl((int)syscall(SYS_pidfd_open, getpid(), 0), PIDFD_GET_UTS, 0);
 	zoo_need(twin >= 0 && path_only >= 0 && socketpair(AF_UNIX, SOCK_STREAM, 0, pair) == 0);
 	sent = open_own(1, O_RDONLY);
-	send_fd(pair[0], sent);
+	zoo_need(unix_send(pair[0], "x", 1, &sent, 1, NULL, NULL, 0) == 1);
 	close(sent);
 	zoo_ready();
 	zoo_wait();
@@ -120,8 +75,8 @@ int main(void)
 	zoo_check(is_own(2, path_only), "the one that is only a place");
 	zoo_same(fcntl(path_only, F_GETFL), O_PATH);
 	zoo_check(by_pidfd < 0 || is_own(7, by_pidfd), "the one by a pidfd");
-	sent = receive_fd(pair[1]);
-	zoo_check(sent >= 0 && is_own(1, sent), "the one in the message");
+	got = unix_recv(pair[1], &byte, 1, 0);
+	zoo_check(got.n_fds == 1 && is_own(1, got.fd[0]), "the one in the message");
 	/* Back into where we are, as who has been elsewhere does. */
 	if (geteuid() == 0)
 		zoo_check(setns(fd[7], CLONE_NEWUTS) == 0, "setns: %s", strerror(errno));

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-/* What eBPF tells of a descriptor beyond the common. */
+/* What eBPF tells of a descriptor beyond the common; what rows tell of processes. */
 #include "kinds.h"
 
 #include <errno.h>
@@ -26,4 +26,18 @@ int kind_fail_detail(const char *noun, struct ckpt_err **err)
 {
 	return ckpt_fail(err, ESTALE, CKPT_E_CHANGING, "the %s changed while it was looked at",
 			 noun);
+}
+
+int kind_row_pid(const struct kind_restore *r, const json_t *o, const char *what, pid_t *ret,
+		 struct ckpt_err **err)
+{
+	int32_t saved = 0;
+	int rc = js_i32(o, "pid", &saved, err);
+
+	if (rc < 0)
+		return rc;
+	*ret = saved > 0 ? r->pid_now(r->userdata, saved) : 0;
+	return *ret > 0 ? 0
+			: ckpt_fail(err, EBADMSG, CKPT_E_IMAGE, "%s is of %d, which has no task",
+				    what, saved);
 }

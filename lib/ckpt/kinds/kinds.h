@@ -115,6 +115,10 @@ const void *kind_detail(const struct kind_dump *d, const struct kind_file *f, en
 			size_t size);
 /* The failure for that. */
 int kind_fail_detail(const char *noun, struct ckpt_err **err);
+/* The task that a row's member "pid" tells, as this process sees it; for open() of kinds with
+ * `needs_tasks`. what: "a pidfd". */
+int kind_row_pid(const struct kind_restore *r, const json_t *o, const char *what, pid_t *ret,
+		 struct ckpt_err **err);
 
 /* ---- apart.c ---- */
 

@@ -132,19 +132,14 @@ static int open_it(struct kind_restore *r, const json_t *o, int *ret_fd, struct 
 {
 	const struct namespace *ns;
 	unsigned int flags;
-	int32_t saved = 0;
 	char path[64];
 	pid_t pid;
 	int rc = read_row(o, &ns, &flags, err);
 
 	if (rc == 0)
-		rc = js_i32(o, "pid", &saved, err);
+		rc = kind_row_pid(r, o, "a namespace", &pid, err);
 	if (rc < 0)
 		return rc;
-	pid = saved > 0 ? r->pid_now(r->userdata, saved) : 0;
-	if (pid <= 0)
-		return ckpt_fail(err, EBADMSG, CKPT_E_IMAGE,
-				 "a namespace is of process %d, which has no task", saved);
 	snprintf(path, sizeof(path), "/proc/%d/ns/%s", pid, ns->name);
 	if (flags & (KERNEL_O_LARGEFILE | O_PATH))
 		*ret_fd = open(path, (int)flags | O_CLOEXEC);

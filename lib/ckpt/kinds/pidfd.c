@@ -244,21 +244,14 @@ static int open_dead(struct kind_restore *r, const json_t *o, struct ckpt_err **
 
 static int open_it(struct kind_restore *r, const json_t *o, int *ret_fd, struct ckpt_err **err)
 {
-	int32_t saved = 0;
 	pid_t pid;
 	int rc;
 
 	/* That fills the row's place in r->fd. */
 	if (!json_object_get(o, "pid"))
 		return open_dead(r, o, err);
-	rc = js_i32(o, "pid", &saved, err);
-	if (rc < 0)
-		return rc;
-	pid = saved > 0 ? r->pid_now(r->userdata, saved) : 0;
-	if (pid <= 0)
-		return ckpt_fail(err, EBADMSG, CKPT_E_IMAGE, "a pidfd is of %d, which has no task",
-				 saved);
-	return open_one(o, pid, ret_fd, err);
+	rc = kind_row_pid(r, o, "a pidfd", &pid, err);
+	return rc < 0 ? rc : open_one(o, pid, ret_fd, err);
 }
 
 static void describe(const struct kind_file *f, char *buf, size_t len)
